@@ -1,0 +1,375 @@
+"""Experiment and its parts: one file of `experiments/`, or the same object in Python.
+
+Experiment.load("experiments/digits_mlp.yaml", ["search.trials=5"])
+Experiment(name="mine", model=build, data=(x, y), objective="val_accuracy", search={"trials": 5})
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from hpsearch import experiment_file
+from hpsearch.errors import ExperimentError, fault
+from hpsearch.experiment_errors import Expected, Origin, explain, reject
+from hpsearch.experiment_forms import (
+    OverrideForm,
+    Section,
+    as_data,
+    as_model,
+    as_objectives,
+    as_plug_in,
+    as_strategy,
+    as_tuple,
+    different_metrics,
+    flatten,
+    plain,
+)
+from hpsearch.space import Override
+from hpsearch.trial import Value
+
+DEFAULT_TRIALS = 20
+"""When neither `trials` nor `timeout_s` is given and the strategy is not `grid`, which ends by itself."""
+
+Sampler = Literal["tpe", "gp", "cmaes", "nsgaii", "nsgaiii", "qmc", "random"]
+Pruner = Literal[
+    "none",
+    "median",
+    "percentile",
+    "successive_halving",
+    "hyperband",
+    "patient",
+    "threshold",
+    "wilcoxon",
+]
+StrategyName = Literal["grid", "random", "bayesian", "hyperband", "optuna"]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Named(Section):
+    """Something found by name, or given from Python."""
+
+    name: str = Field(min_length=1)
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of its constructor or loader."""
+    target: SkipJsonSchema[Any] = Field(default=None, exclude=True, repr=False)
+    """What was given from Python: a function, a `HyperModel`, arrays, ..."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self) or not isinstance(other, _Named):
+            return NotImplemented
+        # What was given from Python may be arrays, which have no truth value: it is the same or it is not.
+        return self.target is other.target and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class ModelSection(_Named):
+    """What is searched: a built-in model, `package.module:name` or `path/to/file.py:name`."""
+
+
+class DataSection(_Named):
+    """What it learns from: a built-in data set, `package.module:function` or `path/to/file.py:function`."""
+
+    validation: Fraction = 0.2
+    """Share of the rows that chooses between trials."""
+    test: Fraction = 0.2
+    """Share of the rows that no trial sees; the best model is evaluated on them once."""
+    seed: Seed = 0
+    """Of the split."""
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise reject(
+                "nothing is left to train on",
+                expected="`validation` and `test` that sum to less than 1",
+                received=f"validation={self.validation}, test={self.test}",
+            )
+        return self
+
+
+class ObjectiveSection(Section):
+    """A metric to optimise."""
+
+    metric: str = Field(min_length=1)
+    """What an epoch reports, e.g. `val_loss`, `val_f1_macro`."""
+    direction: Literal["minimize", "maximize"] | None = None
+    """Default: inferred from the metric's name."""
+
+
+class StrategySection(Section):
+    """How points are proposed and trials pruned."""
+
+    name: StrategyName = "optuna"
+    sampler: Annotated[
+        str | dict[str, Any] | None,
+        as_plug_in(Sampler),
+        Expected("a sampler's name, or a mapping with `name`"),
+    ] = None
+    """Of `optuna`: a name, or a mapping of `name` and arguments. Default: `tpe`."""
+    pruner: Annotated[
+        str | dict[str, Any] | None, as_plug_in(Pruner), Expected("a name, or a mapping with `name`")
+    ] = None
+    """A name, or a mapping of `name` and arguments. Default: `none`."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the strategy."""
+
+
+class SearchSection(Section):
+    """The strategy, the space's overrides and the budget."""
+
+    strategy: Annotated[
+        StrategySection,
+        BeforeValidator(as_strategy, json_schema_input_type=StrategyName | StrategySection),
+        Expected("a strategy's name, or a mapping with `name`"),
+    ] = StrategySection()
+    trials: Count | None = None
+    """How many trials end the search. Default: 20, unless `timeout_s` is given or the strategy is `grid`."""
+    timeout_s: Seconds | None = None
+    """Seconds after which no more trials begin."""
+    seed: Seed = 0
+    """Every number of the search follows from it."""
+    space: dict[str, Annotated[Override, OverrideForm()]] = Field(default_factory=dict)
+    """By hyperparameter: a value, a list of values, or `low`, `high`, `step`, `log` of a range. For every
+    model `epochs`, `batch_size`, `optimizer` and `learning_rate` can be searched."""
+    max_failures_in_a_row: Count = 5
+    """Failed trials after which the search stops."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.trials is None and self.timeout_s is None and self.strategy.name != "grid":
+            if "trials" in self.model_fields_set:
+                raise reject(
+                    "the search would never end",
+                    expected="`trials` or `timeout_s`",
+                    received="trials=None, timeout_s=None",
+                )
+            object.__setattr__(self, "trials", DEFAULT_TRIALS)
+        return self
+
+
+class EarlyStopping(Section):
+    """Stops a trial whose metric no longer improves; the best epoch's weights are kept in any case."""
+
+    patience: Count = 5
+    """Epochs without an improvement."""
+    min_delta: float = Field(default=0.0, ge=0)
+    """A smaller change is no improvement."""
+    monitor: str | None = Field(default=None, min_length=1)
+    """Default: the first objective."""
+
+
+class TrainingSection(Section):
+    """How each trial trains; `search.space` can search epochs, batch_size, optimizer, learning_rate."""
+
+    epochs: Count = 10
+    batch_size: Count = 32
+    optimizer: str | None = Field(default=None, min_length=1)
+    """A Keras optimizer's name. Default: what the model compiled with."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Default: what the model compiled with."""
+    early_stopping: EarlyStopping | None = None
+    deterministic: bool = False
+    """Whether a trial gives the same bits every time, on one thread; slower."""
+
+
+class ResourcesSection(Section):
+    """Where trials run."""
+
+    executor: Literal["local", "inline"] = "local"
+    """`local`: in worker processes; `inline`: in this process, for debugging."""
+    slots: Count | None = None
+    """Trials at a time. Default: one a GPU, else one a `cores_per_trial`."""
+    cores_per_trial: Count = 1
+    trial_timeout_s: Seconds | None = None
+    """Seconds after which a trial fails."""
+
+
+class TrackingSection(Section):
+    """Where records go."""
+
+    uri: str = Field(default="sqlite:///mlflow.db", min_length=1)
+    """MLflow's tracking URI."""
+    experiment: str | None = Field(default=None, min_length=1)
+    """MLflow experiment. Default: the experiment's name."""
+
+
+class ExportSection(Section):
+    """What the best model becomes."""
+
+    formats: Annotated[
+        tuple[Literal["float32"], ...],
+        Field(strict=False),
+        BeforeValidator(as_tuple, json_schema_input_type=Literal["float32"] | list[Literal["float32"]]),
+    ] = ("float32",)
+    tolerance: float = Field(default=1e-4, gt=0)
+    """Largest difference to Keras allowed, relative to the largest absolute output (at least 1)."""
+    register_as: Annotated[
+        str | None, Field(min_length=1, pattern=r"^[^/:]+$"), Expected("a name without `/` and `:`")
+    ] = None
+    """Registered model. Default: the experiment's name."""
+
+
+class Experiment(Section):
+    """A model, a data set, an objective and a budget.
+
+    Args:
+        name: Names the study and its folder. In a file, the default is the file's stem.
+        model: Name of a built-in model, `package.module:name` or `path/to/file.py:name`, or from Python
+            a `build(hp)` function, a `keras_tuner.HyperModel` or a class of one.
+        data: Name of a built-in data set, `package.module:function` or `path/to/file.py:function`, or
+            from Python `(x, y)`, a dict of arrays, a `Data` or a function returning one of them.
+        objective: A metric, a mapping of `metric` and `direction`, or a list of these; the first leads.
+        search: Strategy, overrides of the space, budget.
+        training: Epochs, batch size, optimizer, early stopping.
+        resources: Where trials run, and how many at a time.
+        tracking: Where records go.
+        export: What the best model becomes.
+        workdir: Folder of the studies. Default: `runs`.
+
+    Raises:
+        ExperimentError: A value is wrong; the message lists all that are.
+    """
+
+    name: Annotated[
+        str,
+        Field(pattern=r"^\w([\w .-]*\w)?$", max_length=100),
+        Expected("letters, digits, spaces, `_`, `-` and `.`, at most 100"),
+    ]
+    model: Annotated[
+        ModelSection,
+        BeforeValidator(as_model, json_schema_input_type=str | ModelSection),
+        Expected("a built-in model, `package.module:name` or `path/to/file.py:name`"),
+    ]
+    data: Annotated[
+        DataSection,
+        BeforeValidator(as_data, json_schema_input_type=str | DataSection),
+        Expected("a built-in data set, `package.module:function` or `path/to/file.py:function`"),
+    ]
+    objective: Annotated[
+        tuple[ObjectiveSection, ...],
+        Field(strict=False),
+        BeforeValidator(
+            as_objectives, json_schema_input_type=str | ObjectiveSection | list[str | ObjectiveSection]
+        ),
+        AfterValidator(different_metrics),
+        Expected("a metric, a mapping with `metric` and `direction`, or a list of these"),
+    ]
+    search: SearchSection = SearchSection()
+    training: TrainingSection = TrainingSection()
+    resources: ResourcesSection = ResourcesSection()
+    tracking: TrackingSection = TrackingSection()
+    export: ExportSection = ExportSection()
+    workdir: str = Field(default="runs", min_length=1)
+    """Folder of the studies, from the working folder."""
+
+    _origin: Origin = PrivateAttr(Origin("Experiment"))
+
+    def __init__(self, origin: Origin = Origin("Experiment"), /, **values: Any) -> None:  # noqa: B008 (frozen)
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ExperimentError(explain(error, Experiment, origin, given=values)) from None
+        self._origin = origin
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> Self:
+        """Reads an experiment file.
+
+        Args:
+            path: YAML. Relative paths in it start at its folder, or else at the working folder.
+            overrides: `key.path=value`, set in this order, e.g. `search.trials=5`.
+
+        Raises:
+            ExperimentError: The file cannot be read, or a value is wrong; the message lists all that are.
+        """
+        path = Path(path)
+        values = experiment_file.read(path)
+        overridden = tuple(experiment_file.assign(values, override) for override in overrides)
+        origin = Origin(str(path), overridden)
+        for key in ("model", "data"):
+            if isinstance(values.get(key), dict) and "target" in values[key]:
+                advice = (
+                    "`target` is for objects given from Python; a file names them: `path/to/file.py:name`."
+                )
+                raise ExperimentError(fault(origin.place((key, "target")), "unknown key", advice=advice))
+        experiment = cls(origin, **values)
+        return experiment.model_copy(
+            update={key: _located(getattr(experiment, key), origin, key) for key in ("model", "data")}
+        )
+
+    @property
+    def where(self) -> str:
+        """What messages name: the file it was read from, or `Experiment`."""
+        return self._origin.where
+
+    def to_yaml(self) -> str:
+        """Writes the experiment as a file that `load` reads; objects given from Python by their names."""
+        return experiment_file.write(self._plain())
+
+    def settings(self) -> dict[str, Value]:
+        """Returns every setting by its dotted key, e.g. `search.strategy.name`."""
+        return flatten(self._plain())
+
+    def identity(self) -> dict[str, Value]:
+        """Returns the settings that must not change when a study continues.
+
+        Budgets, resources, tracking and export may change; so may the folders of the user's files.
+        """
+        values = self._plain()
+        for key in ("model", "data"):
+            values[key]["name"] = _without_folder(values[key]["name"])
+            if "path" in values[key].get("options", {}):
+                values[key]["options"]["path"] = Path(str(values[key]["options"]["path"])).name
+        search = {
+            key: values["search"][key] for key in ("strategy", "seed", "space") if key in values["search"]
+        }
+        kept = {key: values[key] for key in ("model", "data", "objective", "training")}
+        return flatten({**kept, "search": search})
+
+    def _plain(self) -> dict[str, Any]:
+        values = plain(self)
+        for name in ("epochs", "batch_size"):  # what is not written leaves a model its own
+            if name not in self.training.model_fields_set:
+                values["training"].pop(name)
+        metrics = [each if "direction" in each else each["metric"] for each in values["objective"]]
+        return {**values, "objective": metrics if len(metrics) > 1 else metrics[0]}
+
+    def digest(self) -> str:
+        """Returns SHA-256 of `identity`, 16 hexadecimal digits."""
+        text = json.dumps(self.identity(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def schema() -> dict[str, Any]:
+    """Returns the JSON schema of experiment files, for editors."""
+    found = Experiment.model_json_schema()
+    found["required"].remove("name")
+    found["properties"]["name"]["description"] = "Default: the file's name without its ending."
+    found["description"] = "An experiment of hpsearch: a model, a data set, an objective and a budget."
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+
+
+def _located(section: _Named, origin: Origin, key: str) -> _Named:
+    """Makes the paths of a section that was read from a file absolute."""
+    folder = Path(origin.where).parent
+    name = experiment_file.resolve_reference(section.name, folder, origin.place((key, "name")))
+    options = dict(section.options)
+    if isinstance(options.get("path"), str):
+        options["path"] = str(experiment_file.find(options["path"], folder))
+    return section.model_copy(update={"name": name, "options": options})
+
+
+def _without_folder(reference: str) -> str:
+    source, colon, name = reference.rpartition(":")
+    return f"{Path(source).name}{colon}{name}"

@@ -1,0 +1,206 @@
+"""Values that travel between the driver, the workers and the tracker.
+
+Only these frozen dataclasses cross a process border. A *job* is what the driver asks a worker to do,
+an *outcome* is what comes back; a failure is an outcome like any other, never an exception.
+
+    Probe       -> ProbeResult      build the model once: space, metrics, shapes
+    TrialSpec   -> Result           train one trial (an `Epoch` after each epoch)
+    Evaluation  -> EvaluationResult the held-out test data, once
+    Export      -> ExportResult     a verified file for deployment
+    any of them -> Failure
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hpsearch.space import Space
+
+Value = bool | int | float | str
+"""What a hyperparameter can be."""
+
+
+class TrialState(StrEnum):
+    """How a trial stands; the names are Optuna's."""
+
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    PRUNED = "PRUNED"
+    FAILED = "FAILED"
+
+
+class FailureKind(StrEnum):
+    """Why a job failed."""
+
+    BUILD = "build"
+    DATA = "data"
+    NAN = "nan"
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Job: load the data, build the model once with default values, train nothing."""
+
+    folder: str
+    """Where the job may write; absolute."""
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """Job: train one trial. With the experiment it determines every number of the result."""
+
+    number: int
+    params: Mapping[str, Value]
+    """Values already chosen, by the user's names (all of them when a trial is run again); the worker
+    asks the driver for every other hyperparameter at the moment the model declares it."""
+    seed: int
+    folder: str
+    """The trial's own folder, absolute: `<workdir>/<study>/trials/0007`."""
+    prunable: bool = False
+    """Whether the worker must wait for *keep* or *prune* after each epoch."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Job: evaluate the model in a trial's folder on the test data."""
+
+    trial: int
+    model: str
+    """The `.keras` file, absolute."""
+    folder: str
+    """Receives `samples.npz`, `test_predictions.csv`, pictures; absolute."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Job: convert a model, run the file, compare it with Keras on real samples."""
+
+    model: str
+    """The `.keras` file, absolute."""
+    samples: str
+    """`samples.npz` written by an `Evaluation`: one array an input, named by input; absolute."""
+    target: str
+    """The file to write, absolute; it appears only when it is right."""
+    format: str = "float32"
+    tolerance: float = 1e-4
+    """Largest difference to Keras allowed, relative to the largest absolute output (at least 1)."""
+    task: str | None = None
+    """`classification` or `regression`. Default: inferred from the loss and the outputs."""
+    class_names: tuple[str, ...] = ()
+    """Written beside the file, in the order of their numbers."""
+
+
+Job = Probe | TrialSpec | Evaluation | Export
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch of a trial measured."""
+
+    number: int
+    """From 1."""
+    metrics: Mapping[str, float]
+    ended_at_s: float
+    """Unix time, seconds."""
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """A data set in a few words."""
+
+    name: str
+    digest: str
+    """SHA-256 over all splits, 16 hexadecimal digits."""
+    task: str
+    """`classification` or `regression`."""
+    sizes: Mapping[str, int]
+    """Rows of `train`, `validation`, `test`."""
+    shapes: Mapping[str, str]
+    """Shape and type by array, e.g. `x: (64,) float32`."""
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What building the model once showed."""
+
+    space: Space
+    metrics: tuple[str, ...]
+    """Every metric an epoch will report, e.g. `loss`, `val_loss`, `val_f1_macro`."""
+    any_metric: bool
+    """Whether training is the user's own code (`HyperModel.fit`), so that more metrics may appear."""
+    data: DataSummary
+    parameters: int
+    """Trainable and other weights of the default model, counted one by one."""
+    versions: Mapping[str, str]
+    """What the worker runs: `python`, `tensorflow`, `keras`, `keras-tuner`, `numpy`, `backend`."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A trial that ran to its end, or to its pruning."""
+
+    params: Mapping[str, Value]
+    """Every hyperparameter the trial used, those that appeared on a branch included."""
+    metrics: Mapping[str, float]
+    """Those of the best epoch by the first objective; their names as in `Epoch`."""
+    epochs: int
+    best_epoch: int
+    duration_s: float
+    pruned: bool = False
+    facts: Mapping[str, Value] = field(default_factory=dict)
+    """Other things known: `parameters`, `threads`, ..."""
+    files: tuple[str, ...] = ()
+    """Written into the trial's folder, relative to it; `model.keras` among them."""
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """The test metrics of one model, named `test_...`."""
+
+    metrics: Mapping[str, float]
+    samples: str
+    """Path of `samples.npz`, absolute."""
+    files: tuple[str, ...] = ()
+    """Written into the evaluation's folder, relative to it."""
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A file that agrees with Keras."""
+
+    path: str
+    format: str
+    size_bytes: int
+    largest_difference: float
+    mean_difference: float
+    agreement: float | None
+    """Share of samples with the same predicted class; None for regression."""
+    samples: int
+    ops: tuple[str, ...] = ()
+    """Operators in the file; all built in."""
+    notes: tuple[str, ...] = ()
+    """Fallbacks that were needed, e.g. a fixed batch of 1."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that did not succeed."""
+
+    kind: FailureKind
+    cause: str
+    """One line."""
+    detail: str = ""
+    """The traceback or the end of the log."""
+    usage: bool = False
+    """Whether the cause is what the user wrote (a `UsageError`)."""
+
+
+Outcome = ProbeResult | Result | EvaluationResult | ExportResult | Failure
