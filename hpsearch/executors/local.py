@@ -1,0 +1,178 @@
+"""Trials in processes of this machine: long-lived, replaced when they die, killed when they must.
+
+    submit ⇒ Slot ⇒ WorkerProcess ⇒ worker.main ⇒ perform(job, channel) ⇒ events ⇒ wait
+
+The driver's side is one thread and sleeps in `connection.wait`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing.connection import wait as wait_for
+from typing import TYPE_CHECKING
+
+from hpsearch.channel import Perform
+from hpsearch.errors import SearchError, fault
+from hpsearch.executors import Event, Executor, payload
+from hpsearch.executors.messages import Answer
+from hpsearch.executors.placement import environments
+from hpsearch.executors.process import WorkerProcess
+from hpsearch.executors.signals import deferred_signals
+from hpsearch.executors.slot import Running, Slot, WorkerLimits
+from hpsearch.trial import Failure, FailureKind, Job, Value
+
+if TYPE_CHECKING:
+    from hpsearch.experiment import ResourcesSection
+
+
+def create(resources: ResourcesSection, *, warm_up: Callable[[], object] | None = None) -> Executor:
+    """Returns a `LocalExecutor` with the experiment's slots and cores."""
+    return LocalExecutor(resources.slots, cores_per_trial=resources.cores_per_trial, warm_up=warm_up)
+
+
+class LocalExecutor:
+    """Runs each job in one of `slots` worker processes.
+
+    Args:
+        slots: Jobs at once. Default: one a GPU; without a GPU as many as the cores allow.
+        cores_per_trial: Threads of each worker's numerical libraries.
+        warm_up: Called once in each worker before its first job. If it raises, that job fails.
+        limits: When workers are replaced.
+
+    Raises:
+        UsageError: `slots` or `cores_per_trial` is below 1.
+    """
+
+    def __init__(
+        self,
+        slots: int | None = None,
+        *,
+        cores_per_trial: int = 1,
+        warm_up: Callable[[], object] | None = None,
+        limits: WorkerLimits | None = None,
+    ) -> None:
+        self._additions = environments(slots, cores_per_trial)
+        self.slots = len(self._additions)
+        self._warm_up = warm_up
+        self._limits = limits or WorkerLimits()
+        self._slots: list[Slot] = []
+        self._events: list[Event] = []
+        self._resources = ExitStack()
+
+    def start(self, perform: Perform) -> None:
+        """Starts all workers and returns; they load `perform` and warm up meanwhile.
+
+        Raises:
+            UsageError: Something that `perform` holds cannot be pickled.
+            SearchError: The system refuses to start processes, or there is no room for a temporary file.
+        """
+        if self._slots:
+            raise SearchError(fault("executor", "it has been started already"))
+        file = self._resources.enter_context(tempfile.TemporaryFile(prefix="hpsearch-"))  # noqa: SIM115
+        payload.write(file, {"perform": perform, "warm_up": self._warm_up})
+        environment, folder = dict(os.environ), os.getcwd()  # a worker started later is like the first
+        with deferred_signals():
+            for index, additions in enumerate(self._additions):
+                spawn = partial(WorkerProcess, environment | additions, file.fileno(), folder)
+                self._slots.append(Slot(index, spawn, self._emit, self._limits))
+
+    def submit(self, key: int, job: Job, *, log: str, timeout_s: float | None = None) -> None:
+        """Runs a job in a free slot; its standard output and error are appended to the file `log`.
+
+        Raises:
+            SearchError: There is no free slot, or a job with this key is running.
+        """
+        if self._find(key) is not None:
+            raise SearchError(fault("executor", "a job with this key is running", received=key))
+        free = [slot for slot in self._slots if slot.running is None]
+        if not free:
+            running = len(self._slots)
+            raise SearchError(
+                fault("executor", "no free slot", expected=f"fewer than {self.slots} jobs", received=running)
+            )
+        slot = next((slot for slot in free if slot.worker.ready), free[0])
+        with deferred_signals():
+            slot.take(Running(key, job, log, timeout_s))
+
+    def wait(self, timeout_s: float) -> Sequence[Event]:
+        """Returns what happened, waiting at most `timeout_s` seconds for the first event.
+
+        Raises:
+            SearchError: Workers cannot be started.
+        """
+        until_s = time.monotonic() + timeout_s
+        while True:
+            with deferred_signals():
+                for slot in self._slots:
+                    slot.enforce_limits()
+            if self._events:
+                break
+            for slot in self._slots:
+                if slot.error is not None:
+                    raise slot.error
+            watched = [item for slot in self._slots for item in slot.worker.watched]
+            next_s = min([until_s, *(each for slot in self._slots for each in slot.deadlines())])
+            ready = wait_for(watched, max(0.0, next_s - time.monotonic()))  # Ctrl-C ends it here
+            with deferred_signals():
+                for slot in self._slots:
+                    if any(item in ready for item in slot.worker.watched):
+                        slot.receive()
+            if not self._events and time.monotonic() >= until_s:
+                break
+        # No call between here and the caller: a signal's handler cannot come between and lose events.
+        events, self._events = self._events, []
+        return events
+
+    def answer(self, key: int, answer: Value) -> None:
+        """Answers the job's `Suggest` or `Report`; nothing happens if the job is over."""
+        slot = self._find(key)
+        if slot is not None:
+            with deferred_signals():
+                slot.worker.send(Answer(answer))
+
+    def cancel(self, key: int) -> None:
+        """Stops a job now; its outcome is a `Failure` of kind `interrupted`, unless it is over already."""
+        slot = self._find(key)
+        if slot is not None:
+            with deferred_signals():
+                slot.stop_job(Failure(FailureKind.INTERRUPTED, "the job was cancelled"))
+
+    def close(self) -> None:
+        """Stops all workers: asks those that are idle, terminates the others, kills what is left."""
+        idle = [slot.worker for slot in self._slots if slot.running is None and slot.worker.ready]
+        workers = [worker for slot in self._slots for worker in slot.workers]
+        try:
+            for worker in workers:
+                if worker in idle:
+                    worker.ask_to_exit()
+                else:
+                    worker.terminate()
+            for end in (WorkerProcess.terminate, WorkerProcess.kill):
+                workers = self._await_exits(workers)
+                for worker in workers:
+                    end(worker)
+        except BaseException:  # a second Ctrl-C: no more patience
+            for worker in workers:
+                worker.kill()
+            raise
+        finally:
+            self._await_exits(workers)
+            self._slots.clear()
+            self._resources.close()
+
+    def _await_exits(self, workers: list[WorkerProcess]) -> list[WorkerProcess]:
+        """Returns those still there when the time to exit is over."""
+        until_s = time.monotonic() + self._limits.exit_timeout_s
+        return [worker for worker in workers if not worker.exited(max(0.0, until_s - time.monotonic()))]
+
+    def _find(self, key: int) -> Slot | None:
+        running = ((slot, slot.running) for slot in self._slots)
+        return next((slot for slot, job in running if job is not None and job.key == key), None)
+
+    def _emit(self, event: Event) -> None:
+        self._events.append(event)

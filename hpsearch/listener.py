@@ -1,0 +1,27 @@
+"""Whoever watches a search: the command line draws it, a test counts, a notebook may plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hpsearch.study import TrialView
+from hpsearch.trial import Epoch, Value
+
+
+class Listener:
+    """Sees a search as it goes. This one shows nothing: override what you want to see."""
+
+    def on_start(self, study: str, planned: int | None, done: int) -> None:
+        """The first trial is about to be asked for; `done` trials were finished before."""
+
+    def on_trial_started(self, number: int, params: Mapping[str, Value]) -> None:
+        """A trial's model stands."""
+
+    def on_epoch(self, number: int, epoch: Epoch) -> None:
+        """A trial finished an epoch."""
+
+    def on_trial_finished(self, trial: TrialView, best: TrialView | None) -> None:
+        """A trial ended; `best` is the best complete one so far."""
+
+    def on_message(self, text: str) -> None:
+        """Something a person should know."""

@@ -1,0 +1,104 @@
+"""How points are proposed, and which trials are stopped early: one strategy a file.
+
+A strategy is a module of this folder with a function
+
+    create(section: StrategySection, context: Context) -> Strategy
+
+that raises a `StrategyError` where the experiment asks for what it cannot do. `StrategyContract` in
+`hpsearch.testing.strategies` is its law; adding one is adding a file.
+
+    grid        every combination once, in order
+    random      independent draws
+    bayesian    Keras Tuner's Gaussian process
+    hyperband   random draws, the weak ones stopped early
+    optuna      any sampler and pruner of Optuna: tpe, gp, cmaes, nsgaii, nsgaiii, qmc, random
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from hpsearch.errors import StrategyError, did_you_mean, fault
+from hpsearch.space import Space
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.study import Study
+
+    from hpsearch.experiment import StrategySection
+    from hpsearch.strategies.distinct import DistinctSampler
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a strategy may know of the search."""
+
+    space: Space
+    """What the model declares, overrides applied."""
+    directions: tuple[str, ...] = ("minimize",)
+    """`minimize` or `maximize`, one for each objective."""
+    seed: int = 0
+    epochs: int = 1
+    """The most a trial can run."""
+    where: str = "search.strategy"
+    """Named in messages, e.g. `experiments/mnist.yaml: search.strategy`."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A study's sampler and pruner."""
+
+    sampler: DistinctSampler
+    pruner: BasePruner
+    summary: str
+    """In a few words, e.g. `optuna: tpe, median pruner`."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know before the search begins."""
+
+    @property
+    def prunes(self) -> bool:
+        """Whether trials may be stopped early."""
+        from optuna.pruners import NopPruner
+
+        return not isinstance(self.pruner, NopPruner)
+
+    def exhausted(self, study: Study) -> bool:
+        """Returns whether every combination was tried, or is being tried by a running trial.
+
+        Ask again when a trial has ended: a running one may declare more hyperparameters, and then
+        something is left to try.
+        """
+        return self.sampler.exhausted(study)
+
+
+def names() -> tuple[str, ...]:
+    """Returns the name of every strategy."""
+    modules = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(name for name in modules if hasattr(import_module(f"{__name__}.{name}"), "create"))
+
+
+def create(section: StrategySection, context: Context) -> Strategy:
+    """Creates the strategy an experiment asks for.
+
+    Args:
+        section: `search.strategy` of the experiment.
+        context: The space, the objectives' directions, the seed and the epochs of the search.
+
+    Raises:
+        StrategyError: There is no such strategy, it has no such option, or it does not fit the space or
+            the objectives.
+    """
+    if section.name not in names():
+        message = fault(
+            f"{context.where}.name",
+            "unknown strategy",
+            expected="one of " + ", ".join(f"`{name}`" for name in names()),
+            received=section.name,
+            advice=did_you_mean(section.name, names()),
+        )
+        raise StrategyError(message)
+    strategy: Strategy = import_module(f"{__name__}.{section.name}").create(section, context)
+    return strategy

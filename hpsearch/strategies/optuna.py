@@ -1,0 +1,110 @@
+"""`optuna`: any of Optuna's samplers with any of its pruners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import optuna
+from optuna.pruners import NopPruner
+from optuna.samplers import BaseSampler, RandomSampler
+
+from hpsearch.errors import StrategyError, fault
+from hpsearch.experiment import StrategySection
+from hpsearch.strategies import Context, Strategy, options
+from hpsearch.strategies.distinct import DistinctSampler
+from hpsearch.strategies.pruners import create_pruner
+
+SAMPLERS: Mapping[str, Callable[..., BaseSampler]] = {
+    "tpe": optuna.samplers.TPESampler,
+    "gp": optuna.samplers.GPSampler,
+    "cmaes": optuna.samplers.CmaEsSampler,
+    "nsgaii": optuna.samplers.NSGAIISampler,
+    "nsgaiii": optuna.samplers.NSGAIIISampler,
+    "qmc": optuna.samplers.QMCSampler,
+    "random": RandomSampler,
+}
+
+_NEEDS = {"gp": ("torch", "pip install 'hpsearch[gp]'"), "cmaes": ("cmaes", "pip install cmaes")}
+
+
+def create(section: StrategySection, context: Context) -> Strategy:
+    """Creates the strategy: `sampler` (default tpe) and `pruner` (default none), as in
+
+        sampler: {name: tpe, n_startup_trials: 20}
+        pruner: median
+
+    Raises:
+        StrategyError: One of them is unknown, lacks such an option, a package, or does not fit the space
+            or the objectives.
+    """
+    where = f"{context.where}.sampler"
+    name, given = options.named(section.sampler, "tpe", where)
+    constructor = options.known(name, SAMPLERS, where, "sampler")
+    options.check({}, section.options, f"{context.where}.options", "strategy `optuna`")
+    options.check(options.of(constructor), given, where, f"sampler `{name}`")
+    _check_installed(name, where)
+    warnings = _check_cmaes(context, where) if name == "cmaes" else ()
+
+    def factory(seed: int) -> BaseSampler:
+        return constructor(**{**_settings(name, given, seed, context), **given})
+
+    sampler = DistinctSampler(factory, context.seed)
+    options.construct(lambda **_: sampler.probe(), given, where)
+    pruner = create_pruner(section.pruner, context)
+    pruned = "" if isinstance(pruner, NopPruner) else f", {options.named(section.pruner, '', '')[0]} pruner"
+    return Strategy(sampler, pruner, f"optuna: {name}{pruned}", warnings)
+
+
+def _settings(name: str, given: Mapping[str, Any], seed: int, context: Context) -> dict[str, Any]:
+    """Returns what each sampler is given unless the experiment says otherwise."""
+    match name:
+        case "tpe":
+            # Hyperparameters that appear together are modelled together, those of a branch too.
+            together = len(context.directions) == 1 and not {"group", "multivariate"} & given.keys()
+            return {"seed": seed, **({"group": True} if together else {})}
+        case "qmc":
+            # One sequence for all trials: its scrambling must not depend on the trial.
+            return {
+                "seed": context.seed,
+                "scramble": True,
+                "independent_sampler": RandomSampler(seed),
+                "warn_independent_sampling": False,
+            }
+        case "gp" | "cmaes":
+            return {"seed": seed, "warn_independent_sampling": False}
+        case _:
+            return {"seed": seed}
+
+
+def _check_installed(name: str, where: str) -> None:
+    package, install = _NEEDS.get(name, ("optuna", ""))
+    if find_spec(package) is None:
+        message = fault(where, f"sampler `{name}` needs the package `{package}`", advice=f"Run `{install}`.")
+        raise StrategyError(message)
+
+
+def _check_cmaes(context: Context, where: str) -> tuple[str, ...]:
+    if len(context.directions) > 1:
+        message = fault(
+            where,
+            "sampler `cmaes` has one objective",
+            received=f"{len(context.directions)} objectives",
+            advice="Use `nsgaii` or `tpe`.",
+        )
+        raise StrategyError(message)
+    parameters = [p for p in context.space.parameters if p.size != 1]
+    numeric = [p for p in parameters if p.kind in ("int", "float")]
+    if not numeric:
+        message = fault(
+            where,
+            "sampler `cmaes` needs at least one numeric range",
+            received=", ".join(f"`{p.name}` ({p.kind})" for p in parameters) or "no hyperparameters",
+            advice="Use `tpe`.",
+        )
+        raise StrategyError(message)
+    others = [f"`{p.name}`" for p in parameters if p not in numeric]
+    if not others:
+        return ()
+    return (f"{where}: `cmaes` optimises numeric ranges only; drawn at random: {', '.join(others)}.",)

@@ -1,0 +1,397 @@
+"""A study on disk: its folder, its lock, its storage, and the view that people and commands read.
+
+<workdir>/<study>/
+    study.journal      the Optuna study: append-only, one JSON document a line
+    study.lock         held by the driver while it runs; names its process
+    experiment.yaml    what was asked for
+    champion.json      the trial that was selected, its test metrics and exported files
+    champion/          what the test evaluation wrote; the exported files
+    trials/0007/       what one trial needs to go on, and what it left
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.errors import StudyError, did_you_mean, fault
+from hpsearch.trial import Failure, FailureKind, Result, TrialState, Value
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.study import Study as OptunaStudy
+    from optuna.trial import FrozenTrial
+
+STUDY_FACTS = "hpsearch"
+"""User attribute of the Optuna study: what a search must find unchanged when it goes on."""
+TRIAL_OUTCOME = "hpsearch"
+"""User attribute of an Optuna trial: its result or failure, as a dictionary."""
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """Where a study keeps its files."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.path.name
+
+    @property
+    def journal(self) -> Path:
+        """The Optuna study's file."""
+        return self.path / "study.journal"
+
+    @property
+    def champion_file(self) -> Path:
+        """What was selected."""
+        return self.path / "champion.json"
+
+    @property
+    def champion(self) -> Path:
+        """Folder of the test evaluation and the exported files."""
+        return self.path / "champion"
+
+    def trial(self, number: int) -> Path:
+        """Folder of one trial."""
+        return self.path / "trials" / f"{number:04d}"
+
+    def create(self) -> None:
+        """Makes the folder.
+
+        Raises:
+            StudyError: It cannot be written.
+        """
+        try:
+            (self.path / "trials").mkdir(parents=True, exist_ok=True)
+            self.champion.mkdir(exist_ok=True)
+            probe = self.path / f".write-test-{os.getpid()}"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise StudyError(
+                fault(
+                    "workdir",
+                    f"cannot write to {self.path}",
+                    expected="a folder that can be created and written",
+                    received=f"{type(error).__name__}: {error.strerror}",
+                    advice="Name another with `--workdir`.",
+                )
+            ) from None
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the study for one driver; the kernel gives it back however the driver ends.
+
+        Raises:
+            StudyError: Another process holds it.
+        """
+        with open(self.path / "study.lock", "a+", encoding="utf-8") as file:
+            for attempt in range(10):  # a reader that looks whether it is held has it for an instant
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if attempt == 9:
+                        file.seek(0)
+                        holder = file.read().strip() or "another process"
+                        raise StudyError(
+                            fault(
+                                f"study {self.name}",
+                                "is being searched by another process",
+                                received=holder,
+                                advice="Wait for it, stop it, or give this search another `name`.",
+                            )
+                        ) from None
+                    time.sleep(0.05)
+            file.truncate(0)
+            file.write(f"pid {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
+
+    def is_locked(self) -> bool:
+        """Whether a driver is at work."""
+        try:
+            with open(self.path / "study.lock", encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+
+def open_storage(folder: StudyFolder) -> BaseStorage:
+    """Opens the study's journal for the driver, which holds the lock; mends what a crash left behind."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    journal = folder.journal
+    journal.with_name(journal.name + ".lock").unlink(missing_ok=True)  # of a driver that was killed
+    if journal.exists():
+        text = journal.read_bytes()
+        if text and not text.endswith(b"\n"):  # half a line: the record that a crash cut short
+            with open(journal, "r+b") as file:
+                file.truncate(text.rfind(b"\n") + 1)
+    return JournalStorage(JournalFileBackend(str(journal)))
+
+
+@dataclass(frozen=True)
+class TrialView:
+    """One trial as people see it."""
+
+    number: int
+    state: TrialState
+    params: Mapping[str, Value]
+    values: tuple[float, ...]
+    """Of the objectives, in their order; empty unless complete or pruned."""
+    metrics: Mapping[str, float]
+    """Those of the best epoch."""
+    epochs: int
+    best_epoch: int
+    duration_s: float | None
+    started_at: datetime | None
+    failure: Failure | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.state is not TrialState.RUNNING
+
+
+def record_outcome(
+    outcome: Result | Failure, params: Mapping[str, Value], *, wall_s: float
+) -> dict[str, Any]:
+    """Writes an outcome as the dictionary kept in the Optuna trial.
+
+    Args:
+        outcome: How the trial ended.
+        params: The hyperparameters it had when it ended.
+        wall_s: Seconds from its submission to its end, in the run of the search that saw it end.
+    """
+    if isinstance(outcome, Failure):
+        return {
+            "wall_s": wall_s,
+            "params": dict(params),
+            "failure": {"kind": str(outcome.kind), "cause": outcome.cause},
+        }
+    return {
+        "wall_s": wall_s,
+        "params": dict(outcome.params),
+        "metrics": dict(outcome.metrics),
+        "epochs": outcome.epochs,
+        "best_epoch": outcome.best_epoch,
+        "duration_s": outcome.duration_s,
+        "pruned": outcome.pruned,
+        "facts": dict(outcome.facts),
+        "files": list(outcome.files),
+    }
+
+
+def read_outcome(trial: FrozenTrial) -> Result | Failure | None:
+    """Reads back what `record_outcome` wrote; None while the trial runs."""
+    record = trial.user_attrs.get(TRIAL_OUTCOME)
+    if record is None:
+        return None
+    if "failure" in record:
+        return Failure(FailureKind(record["failure"]["kind"]), record["failure"]["cause"])
+    return Result(
+        params=record["params"],
+        metrics=record["metrics"],
+        epochs=record["epochs"],
+        best_epoch=record["best_epoch"],
+        duration_s=record["duration_s"],
+        pruned=record["pruned"],
+        facts=record["facts"],
+        files=tuple(record["files"]),
+    )
+
+
+def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
+    """Makes the view of an Optuna trial; `metrics` are the objectives' names."""
+    from optuna.trial import TrialState as OptunaState
+
+    from hpsearch.space import trial_values
+
+    state = {
+        OptunaState.COMPLETE: TrialState.COMPLETE,
+        OptunaState.PRUNED: TrialState.PRUNED,
+        OptunaState.FAIL: TrialState.FAILED,
+    }.get(trial.state, TrialState.RUNNING)
+    outcome = read_outcome(trial)
+    if isinstance(outcome, Result):
+        return TrialView(
+            number=trial.number,
+            state=state,
+            params=outcome.params,
+            values=tuple(outcome.metrics[metric] for metric in metrics if metric in outcome.metrics),
+            metrics=outcome.metrics,
+            epochs=outcome.epochs,
+            best_epoch=outcome.best_epoch,
+            duration_s=outcome.duration_s,
+            started_at=trial.datetime_start,
+        )
+    record = trial.user_attrs.get(TRIAL_OUTCOME, {})
+    return TrialView(
+        number=trial.number,
+        state=state,
+        params=record.get("params") or trial_values(trial),
+        values=(),
+        metrics={},
+        epochs=max(trial.intermediate_values, default=0),
+        best_epoch=0,
+        duration_s=record.get("wall_s"),
+        started_at=trial.datetime_start,
+        failure=outcome,
+    )
+
+
+class Study:
+    """A study as it stands on disk, for reading: `hpsearch.open_study("digits_mlp").best[0].params`."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self._folder = folder
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self._folder.name
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return self._folder.path
+
+    @cached_property
+    def _optuna(self) -> OptunaStudy:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        storage = JournalStorage(JournalFileBackend(str(self._folder.journal)))
+        try:
+            return optuna.load_study(study_name=self.name, storage=storage)
+        except KeyError:
+            what = "has no trials yet: its search is just beginning, or never began"
+            raise StudyError(fault(f"study {self.name}", what)) from None
+
+    @cached_property
+    def facts(self) -> Mapping[str, Any]:
+        """What was recorded when the study began: objectives, experiment, data, versions."""
+        facts: Mapping[str, Any] = self._optuna.user_attrs.get(STUDY_FACTS, {"objectives": {}})
+        return facts
+
+    @property
+    def objectives(self) -> Mapping[str, str]:
+        """Direction (`minimize` or `maximize`) by metric; the first leads."""
+        objectives: Mapping[str, str] = self.facts["objectives"]
+        return objectives
+
+    @property
+    def experiment(self) -> str:
+        """The experiment as YAML."""
+        return (self.folder / "experiment.yaml").read_text(encoding="utf-8")
+
+    @cached_property
+    def trials(self) -> tuple[TrialView, ...]:
+        """All trials, by number."""
+        metrics = tuple(self.objectives)
+        return tuple(view_trial(trial, metrics) for trial in self._optuna.get_trials(deepcopy=False))
+
+    @property
+    def ranking(self) -> tuple[TrialView, ...]:
+        """Complete trials, best first; with several objectives the Pareto front comes first."""
+        return rank(self.trials, self.objectives)
+
+    @property
+    def best(self) -> tuple[TrialView, ...]:
+        """The best trial; with several objectives those of the Pareto front."""
+        ranking = self.ranking
+        return ranking[: len(pareto_front(ranking, self.objectives))] if ranking else ()
+
+    @property
+    def champion(self) -> Mapping[str, Any] | None:
+        """What was selected, tested and exported, with absolute paths; None before.
+
+        Keys: `trial`, `values` (of the objectives), `test` (metrics), `model`, `samples`, `exports` (a
+        dictionary an `ExportResult`), `registered_as`, `version`.
+        """
+        try:
+            record = json.loads(self._folder.champion_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        exports = [each | {"path": str(self.folder / each["path"])} for each in record["exports"]]
+        places = {key: str(self.folder / record[key]) for key in ("model", "samples")}
+        champion: Mapping[str, Any] = record | places | {"exports": exports}
+        return champion
+
+    @property
+    def state(self) -> str:
+        """`running`, `finished` or `interrupted`."""
+        if self._folder.is_locked():
+            return "running"
+        champion, best = self.champion, self.best
+        finished = champion is not None and bool(best) and champion["trial"] in {t.number for t in best}
+        return "finished" if finished and all(t.finished for t in self.trials) else "interrupted"
+
+
+def rank(trials: tuple[TrialView, ...], objectives: Mapping[str, str]) -> tuple[TrialView, ...]:
+    """Sorts the complete trials, best first; ties go to the earlier trial."""
+    complete = [t for t in trials if t.state is TrialState.COMPLETE]
+    front = {t.number for t in pareto_front(tuple(complete), objectives)}
+    sign = -1.0 if next(iter(objectives.values())) == "maximize" else 1.0
+    return tuple(sorted(complete, key=lambda t: (t.number not in front, sign * t.values[0], t.number)))
+
+
+def pareto_front(trials: tuple[TrialView, ...], objectives: Mapping[str, str]) -> tuple[TrialView, ...]:
+    """Returns the trials that no other beats in every objective; of one objective, the best alone."""
+    signs = [-1.0 if direction == "maximize" else 1.0 for direction in objectives.values()]
+    costs = {t.number: tuple(s * v for s, v in zip(signs, t.values, strict=True)) for t in trials}
+    if len(signs) == 1:
+        return tuple(sorted(trials, key=lambda t: (costs[t.number], t.number))[:1])
+
+    def dominated(trial: TrialView) -> bool:
+        mine = costs[trial.number]
+        return any(
+            other != mine and all(o <= m for o, m in zip(other, mine, strict=True))
+            for other in costs.values()
+        )
+
+    return tuple(t for t in trials if not dominated(t))
+
+
+def find_study(name: str | None, workdir: Path) -> StudyFolder:
+    """Finds a study by name, by its folder, or the one that changed last.
+
+    Raises:
+        StudyError: There is none.
+    """
+    if name is not None and Path(name).is_dir() and (Path(name) / "study.journal").exists():
+        return StudyFolder(Path(name).resolve())
+    found = {p.parent.name: p for p in sorted(workdir.glob("*/study.journal"))}
+    if name is None and found:
+        return StudyFolder(max(found.values(), key=lambda p: p.stat().st_mtime).parent.resolve())
+    if name is not None and name in found:
+        return StudyFolder(found[name].parent.resolve())
+    what = "no study has been started here" if name is None else f"there is no study `{name}`"
+    advice = did_you_mean(name or "", found) or "Start one with `hpsearch run FILE`, or name its `--workdir`."
+    raise StudyError(
+        fault(
+            f"workdir {workdir}",
+            what,
+            expected=f"one of {', '.join(found)}" if found else None,
+            advice=advice,
+        )
+    )

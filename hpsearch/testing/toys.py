@@ -1,0 +1,118 @@
+"""Trials that train nothing: searches whose every number follows from the hyperparameters.
+
+For tests of the driver, of resuming and of its cost: `partial(toy_trial, space="finite")` is what an
+executor runs in place of the training code.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from hpsearch.channel import Channel
+from hpsearch.space import Condition, Parameter, Space
+from hpsearch.trial import Epoch, Failure, FailureKind, Job, Outcome, Result, TrialSpec, Value
+
+Ask = Callable[[Parameter], Value]
+
+ACTIVATION = Parameter("activation", "choice", "relu", values=("relu", "tanh"))
+DROPOUT = Parameter("dropout", "boolean", False)
+RATE = Parameter(
+    "rate", "float", 0.2, low=0.1, high=0.3, step=0.1, conditions=(Condition("dropout", (True,)),)
+)
+LAYERS = Parameter("layers", "int", 1, low=1, high=2, step=1)
+LEARNING_RATE = Parameter("learning_rate", "float", 1e-3, low=1e-4, high=1e-1, sampling="log")
+UNITS = Parameter("units", "int", 64, low=16, high=128, step=1)
+
+FINITE_POINTS = 2 * (1 + 3) * (2 + 4)
+"""Combinations of the finite space: activation, dropout with its rate, one or two layers of two widths."""
+
+
+def finite(ask: Ask) -> dict[str, Value]:
+    """Declares a finite space with a condition, and a loop of plain Python."""
+    params = {"activation": ask(ACTIVATION), "dropout": ask(DROPOUT)}
+    if params["dropout"]:
+        params["rate"] = ask(RATE)
+    params["layers"] = ask(LAYERS)
+    for i in range(int(params["layers"])):
+        params[f"units_{i}"] = ask(Parameter(f"units_{i}", "choice", 32, values=(32, 64)))
+    return params
+
+
+def mixed(ask: Ask) -> dict[str, Value]:
+    """Declares a space with continuous, integer and categorical hyperparameters."""
+    return {p.name: ask(p) for p in (LEARNING_RATE, UNITS, ACTIVATION)}
+
+
+def space(name: str) -> Space:
+    """Returns the space as a probe would find it."""
+    seen: dict[str, Parameter] = {}
+
+    def largest(parameter: Parameter) -> Value:
+        seen.setdefault(parameter.name, parameter)
+        return parameter.values[-1] if parameter.values else parameter.high or True
+
+    SPACES[name](largest)
+    return Space(tuple(seen.values()))
+
+
+SPACES: Mapping[str, Callable[[Ask], dict[str, Value]]] = {"finite": finite, "mixed": mixed}
+
+
+def score(params: Mapping[str, Value]) -> float:
+    """Returns the accuracy, between 0 and 1, that a trial with these hyperparameters ends with."""
+    loss = 0.2 * (params["activation"] != "relu")
+    loss += 0.3 * abs(float(params.get("units", 64)) - 64) / 128
+    loss += 0.1 * abs(float(params.get("rate", 0.0)) - 0.2)
+    loss += 0.05 * sum(float(v) / 64 for k, v in params.items() if k.startswith("units_"))
+    loss += 0.3 * abs(float(params.get("learning_rate", 1e-3)) - 1e-2)
+    return 1.0 - loss
+
+
+def toy_trial(
+    job: Job,
+    channel: Channel,
+    *,
+    space: str = "mixed",
+    epochs: int = 3,
+    pause_s: float = 0.0,
+    fail_every: int = 0,
+    die_every: int = 0,
+) -> Outcome:
+    """Plays one trial: chooses values, reports `epochs` epochs, leaves a line in the trial's folder.
+
+    Args:
+        job: The trial's spec.
+        channel: The way to the driver.
+        space: `finite` or `mixed`.
+        epochs: How many to report.
+        pause_s: Seconds each takes.
+        fail_every: Every so many trials one fails. Default: none.
+        die_every: Every so many trials one kills its process. Default: none.
+    """
+    if not isinstance(job, TrialSpec):
+        return Failure(FailureKind.ERROR, f"a toy runs trials only, not {type(job).__name__}")
+
+    def ask(parameter: Parameter) -> Value:
+        return job.params[parameter.name] if parameter.name in job.params else channel.suggest(parameter)
+
+    params = SPACES[space](ask)
+    channel.built(params)
+    if fail_every and job.number % fail_every == fail_every - 1:
+        return Failure(FailureKind.ERROR, "a toy that was asked to fail")
+    if die_every and job.number % die_every == die_every - 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    best, metrics, number = score(params), {}, 0
+    for number in range(1, epochs + 1):
+        time.sleep(pause_s)
+        metrics = {"loss": 1.0 / number, "val_accuracy": best * number / epochs}
+        if not channel.report(
+            Epoch(number, metrics, time.time()), await_answer=job.prunable and number < epochs
+        ):
+            return Result(params, metrics, number, number, number * pause_s, pruned=True)
+    with open(Path(job.folder) / "ran.txt", "a", encoding="utf-8") as file:
+        file.write(f"{job.number}\n")
+    return Result(params, metrics, epochs, number, epochs * pause_s)

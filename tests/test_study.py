@@ -1,0 +1,145 @@
+import multiprocessing
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hpsearch.errors import StudyError
+from hpsearch.study import (
+    STUDY_FACTS,
+    TRIAL_OUTCOME,
+    Study,
+    StudyFolder,
+    TrialView,
+    find_study,
+    open_storage,
+    pareto_front,
+    rank,
+    record_outcome,
+)
+from hpsearch.trial import Failure, FailureKind, Result, TrialState
+
+
+def _trial(number, *values, state=TrialState.COMPLETE):
+    return TrialView(number, state, {}, values, {}, 1, 1, 1.0, None)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = StudyFolder(tmp_path / "digits")
+    folder.create()
+    return folder
+
+
+def _search(folder, outcomes, objectives=None):
+    objectives = objectives or {"val_accuracy": "maximize"}
+    study = optuna.create_study(
+        storage=open_storage(folder), study_name=folder.name, directions=list(objectives.values())
+    )
+    study.set_user_attr(STUDY_FACTS, {"objectives": objectives})
+    for outcome in outcomes:
+        trial = study.ask()
+        trial.suggest_int("units", 1, 8)
+        trial.set_user_attr(TRIAL_OUTCOME, record_outcome(outcome, trial.params, wall_s=2.0))
+        if isinstance(outcome, Failure):
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(trial, [outcome.metrics[metric] for metric in objectives])
+    return study
+
+
+def test_a_study_reads_back_what_its_trials_left(folder):
+    good = Result({"units": 4}, {"val_accuracy": 0.9, "loss": 0.1}, epochs=5, best_epoch=3, duration_s=1.5)
+    bad = Failure(FailureKind.NAN, "the loss became nan at epoch 2")
+    _search(folder, [good, bad])
+
+    study = Study(folder)
+    first, second = study.trials
+
+    assert (first.state, first.params, first.values) == (TrialState.COMPLETE, {"units": 4}, (0.9,))
+    assert (first.epochs, first.best_epoch, first.duration_s) == (5, 3, 1.5)
+    assert (second.state, second.failure, second.duration_s) == (TrialState.FAILED, bad, 2.0)
+    assert [t.number for t in study.best] == [0]
+    assert study.state == "interrupted"  # no champion was written
+
+
+def test_the_ranking_follows_the_direction_and_ties_go_to_the_earlier_trial():
+    trials = (_trial(0, 0.2), _trial(1, 0.9), _trial(2, 0.9), _trial(3, state=TrialState.FAILED))
+    assert [t.number for t in rank(trials, {"f1": "maximize"})] == [1, 2, 0]
+    assert [t.number for t in rank(trials, {"loss": "minimize"})] == [0, 1, 2]
+
+
+def test_the_pareto_front_comes_first_in_the_ranking():
+    trials = (_trial(0, 0.9, 30.0), _trial(1, 0.8, 10.0), _trial(2, 0.85, 40.0), _trial(3, 0.8, 10.0))
+    objectives = {"f1": "maximize", "latency_ms": "minimize"}
+    assert [t.number for t in pareto_front(trials, objectives)] == [0, 1, 3]
+    assert [t.number for t in rank(trials, objectives)] == [0, 1, 3, 2]
+
+
+def test_a_second_driver_is_refused_and_told_who_holds_the_study(folder):
+    with folder.lock():
+        assert folder.is_locked()
+        with (
+            pytest.raises(StudyError, match=r"study digits: is being searched.*received pid \d+ on"),
+            folder.lock(),
+        ):
+            pass
+    assert not folder.is_locked()
+
+
+def _hold_and_die(path):
+    with StudyFolder(Path(path)).lock():
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_lock_of_a_killed_driver_is_free(folder):
+    process = multiprocessing.get_context("spawn").Process(target=_hold_and_die, args=(str(folder.path),))
+    process.start()
+    process.join()
+    assert process.exitcode == -9
+    with folder.lock():
+        pass
+
+
+def test_a_journal_cut_short_by_a_crash_is_mended(folder):
+    _search(folder, [Result({"units": 1}, {"val_accuracy": 0.5}, 1, 1, 1.0)])
+    with open(folder.journal, "ab") as file:
+        file.write(b'{"op_code":4,"worker_id":"half a li')
+    lock = folder.journal.with_name("study.journal.lock")
+    lock.symlink_to(folder.journal)  # what a driver killed while it wrote leaves behind
+
+    study = optuna.load_study(study_name=folder.name, storage=open_storage(folder))
+    study.tell(study.ask(), 0.7)
+
+    assert [t.values for t in Study(folder)._optuna.get_trials()] == [[0.5], [0.7]]
+
+
+def test_an_unwritable_workdir_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudyError, match=r"workdir: cannot write to .*file/x; expected a folder.*--workdir"):
+        StudyFolder(tmp_path / "file" / "x").create()
+
+
+def test_studies_are_found_by_name_by_folder_and_by_age(tmp_path):
+    for name in ("digits", "mnist"):
+        folder = StudyFolder(tmp_path / name)
+        folder.create()
+        folder.journal.write_text("")
+    import os
+
+    os.utime(tmp_path / "digits" / "study.journal", (1, 1))
+    assert find_study("digits", tmp_path).name == "digits"
+    assert find_study(str(tmp_path / "digits"), tmp_path).name == "digits"
+    assert find_study(None, tmp_path).name == "mnist"
+    with pytest.raises(
+        StudyError, match=r"there is no study `digit`; expected one of digits, mnist.*`digits`"
+    ):
+        find_study("digit", tmp_path)
+
+
+def test_an_empty_workdir_says_how_to_start(tmp_path):
+    with pytest.raises(StudyError, match=r"no study has been started here.*hpsearch run FILE"):
+        find_study(None, tmp_path)
