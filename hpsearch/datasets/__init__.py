@@ -1,0 +1,184 @@
+"""Data sets: one a file with `load(**options)`, found by the file's name; or the user's own.
+
+load_data(section) -> Data        loaded and split once in a process
+names()            -> (blobs, digits, ...)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.catalogue import Entry, catalogue, function_named
+from hpsearch.datasets.data import Data, Split
+from hpsearch.datasets.reconstruction import reconstruction
+from hpsearch.datasets.source import FORMS, read_source
+from hpsearch.datasets.split import split_source
+from hpsearch.errors import DataError, HpsearchError, did_you_mean, fault
+from hpsearch.references import is_reference, resolve, summary
+
+if TYPE_CHECKING:
+    from hpsearch.experiment import DataSection
+
+__all__ = ["Data", "Split", "describe", "load_data", "names"]
+
+# Options of every data set; they are not passed to its loader.
+_GENERAL = ("task", "stratify", "one_hot", "split", "gap")
+_last: list[tuple[DataSection, Data]] = []
+
+
+def load_data(section: DataSection) -> Data:
+    """Loads a data set and splits it into training, validation and test rows, always the same way.
+
+    A second call with an equal section returns the same object.
+
+    Args:
+        section: `name` is a built-in data set, `package.module:name` or `path/to/file.py:name`;
+            `options` go to its loader, but for `task` (`classification` or `regression`: what the
+            target is, where it cannot be told), `stratify` (whether every split has the same share of
+            each class; default True), `one_hot` (whether class numbers become one-hot rows; default
+            False), `split` (`random`, or `ordered`: the last rows are for the test, those before them
+            for validation, as in Keras's `validation_split`) and `gap` (rows left out between two
+            parts of an ordered split) and `reconstruct` (whether the inputs become the targets, for
+            autoencoders; default False). `target`, when given, is used instead of the name: a
+            `Data`, `(x, y)`, `((x_train, y_train), (x_test, y_test))`, a dict, or a function
+            returning one of these. A dict may also hold `preprocess`, a function that is given the `x`
+            of the training rows and returns what is then applied to the `x` of all rows, and
+            `overlap` of rows that are in order of time (how many after each share something with it).
+
+    Returns:
+        The data set, with read-only arrays.
+
+    Raises:
+        DataError: It is missing or malformed.
+    """
+    if _last and _same(_last[0][0], section):
+        return _last[0][1]
+    general = {key: section.options[key] for key in _GENERAL if key in section.options}
+    for key in ("stratify", "one_hot"):
+        if not isinstance(general.get(key, True), bool):
+            raise DataError(
+                fault(f"data.options.{key}", "wrong value", expected="true or false", received=general[key])
+            )
+    reconstruct = section.options.get("reconstruct", False)
+    if not isinstance(reconstruct, bool):
+        raise DataError(
+            fault("data.options.reconstruct", "wrong value", expected="true or false", received=reconstruct)
+        )
+    options = {key: value for key, value in section.options.items() if key not in (*_GENERAL, "reconstruct")}
+    loaded = _loaded(section, options)
+    if isinstance(loaded, Data):
+        data = loaded
+    else:
+        data = split_source(
+            read_source(loaded, where=f"data {section.name}"),
+            name=section.name,
+            validation=section.validation,
+            test=section.test,
+            seed=section.seed,
+            **general,
+        )
+    if reconstruct:
+        data = reconstruction(data)
+    _last[:] = [(section, data)]
+    return data
+
+
+def names() -> tuple[str, ...]:
+    """Returns the built-in data sets."""
+    return tuple(_built_in())
+
+
+def check_name(section: DataSection) -> None:
+    """Makes sure that a data set is given, is a reference or is built in; imports nothing of it.
+
+    Raises:
+        DataError: There is no built-in data set of that name.
+    """
+    if section.target is None and not is_reference(section.name) and section.name not in names():
+        raise DataError(
+            fault(
+                "data.name",
+                "unknown data set",
+                expected=f"{', '.join(names())}, `package.module:name` or `path/to/file.py:name`",
+                received=section.name,
+                advice=did_you_mean(section.name, names()),
+            )
+        )
+
+
+def describe(name: str) -> str:
+    """Returns the first line of a built-in data set's docstring, without importing it."""
+    return _built_in()[name].line
+
+
+def _built_in() -> dict[str, Entry]:
+    return catalogue(Path(__file__).parent, function_named("load"))
+
+
+def _same(one: DataSection, other: DataSection) -> bool:
+    if one.target is not other.target:
+        return False
+    try:
+        return all(
+            bool(getattr(one, key) == getattr(other, key))
+            for key in ("name", "options", "validation", "test", "seed")
+        )
+    except ValueError:  # an option is an array: not comparable
+        return False
+
+
+def _loaded(section: DataSection, options: dict[str, Any]) -> object:
+    found = section.target
+    if found is None:
+        if is_reference(section.name):
+            found = resolve(section.name, where="data.name", error=DataError)
+        else:
+            check_name(section)
+            found = import_module(f"{__name__}.{section.name}").load
+    if not callable(found):
+        if options:
+            raise DataError(
+                fault("data.options", "the data is given, nothing loads it", received=", ".join(options))
+            )
+        return found
+    return _call(found, options, where=f"data {section.name}")
+
+
+def _call(loader: Callable[..., object], options: dict[str, Any], *, where: str) -> object:
+    """Calls a loader, and says what is wrong with its options before Python does."""
+    try:
+        signature = inspect.signature(loader)
+    except (ValueError, TypeError):  # of some functions written in C
+        signature = None
+    if signature is not None:
+        try:
+            signature.bind(**options)
+        except TypeError as failure:
+            known = [
+                name
+                for name, parameter in signature.parameters.items()
+                if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            ]
+            unknown = next((key for key in options if key not in known), None)
+            raise DataError(
+                fault(
+                    "data.options",
+                    f"they do not fit the loader: {failure}",
+                    expected=f"options among {', '.join([*known, *_GENERAL, 'reconstruct'])}",
+                    received=", ".join(options) or "none",
+                    advice=did_you_mean(unknown, known) if unknown else None,
+                )
+            ) from None
+    try:
+        loaded = loader(**options)
+    except HpsearchError:
+        raise
+    except Exception as failure:
+        raise DataError(fault(where, "the loader failed", received=summary(failure))) from failure
+    if loaded is None:
+        raise DataError(fault(where, "the loader returned nothing", expected=FORMS, received=None))
+    return loaded
