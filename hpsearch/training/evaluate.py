@@ -1,0 +1,218 @@
+"""The test rows, which no trial has seen: metrics, predictions and samples of one model.
+
+evaluate(experiment, job) -> EvaluationResult | Failure
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from hpsearch.datasets import load_data
+from hpsearch.errors import ModelError, fault
+from hpsearch.files import whole, write_text
+from hpsearch.models import register_custom_objects
+from hpsearch.models.end_to_end import end_to_end
+from hpsearch.training import runtime
+from hpsearch.training.failures import failure_of, one_line
+from hpsearch.training.hyperparameters import at_defaults
+from hpsearch.training.lanes import arranged, rows_seen
+from hpsearch.training.measure import forward, measure
+from hpsearch.training.plots import draw_judged
+from hpsearch.training.prepare import prepare
+from hpsearch.training.record import read_params
+from hpsearch.training.validation import read
+from hpsearch.trial import EvaluationResult, Failure, FailureKind
+
+if TYPE_CHECKING:
+    from hpsearch.datasets import Data, Split
+    from hpsearch.datasets.data import Array
+    from hpsearch.experiment import Experiment
+    from hpsearch.space import Parameter
+    from hpsearch.training.outputs import Judged
+    from hpsearch.trial import Evaluation, Value
+
+PREDICTIONS, SAMPLES = "test_predictions.csv", "samples.npz"
+END_TO_END = "end_to_end.keras"
+SAMPLES_KEPT = 256
+NUMBERS_SHOWN = 32
+"""With more numbers than this a row, such as pictures, `test_predictions.csv` has each row's error only."""
+BATCH_SIZE = 256
+
+
+def evaluate(experiment: Experiment, job: Evaluation) -> EvaluationResult | Failure:
+    """Evaluates a saved model on the test rows.
+
+    Writes into the job's folder `test_predictions.csv` (row, truth, prediction, confidence), a picture,
+    and `samples.npz`: up to 256 test rows, one array for each input of the model by its name. Where layers
+    prepared the data set's inputs, `end_to_end.keras` is the model together with them: it takes text.
+
+    Args:
+        experiment: What was searched.
+        job: Which model, and where to write.
+
+    Returns:
+        Metrics named `test_...`; or why there are none.
+    """
+    stage = FailureKind.ERROR
+    try:
+        runtime.set_up(experiment)
+        stage = FailureKind.DATA
+        data = load_data(experiment.data)
+        stage = FailureKind.BUILD
+        model = load_model(experiment, Path(job.model), data)
+        stage = FailureKind.ERROR
+        metrics, judged = _measured(model, data)
+        folder = Path(job.folder)
+        files = [_write_predictions(folder / PREDICTIONS, rows_seen(model, data.test), judged)]
+        for entry in judged:
+            kind = "confusion_matrix" if entry.confidence is not None else "predictions"
+            target = folder / f"test_{entry.target.called(kind)}.png"
+            draw_judged(target, entry, entry.target.called("test"))
+            files.append(target.name)
+        with whole(folder / SAMPLES) as path:
+            np.savez(path, **samples_of(model, data.test, SAMPLES_KEPT))
+        files += _write_end_to_end(folder / END_TO_END, model, data)
+        return EvaluationResult(metrics, str((folder / SAMPLES).absolute()), (*files, SAMPLES))
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        return failure_of(error, stage)
+    finally:
+        runtime.tidy()
+
+
+def load_model(experiment: Experiment, file: Path, data: Data) -> keras.Model:
+    """Loads a trial's model; where Keras refuses the file, builds the model and loads its weights.
+
+    Keras refuses a Lambda layer around a Python lambda (`safe_mode`), and classes nobody registered;
+    the trial's `params.json`, beside the file, tells how to build the model without it.
+
+    Args:
+        experiment: Its model is what is built.
+        file: The `.keras` file.
+        data: Gives the model its shapes.
+
+    Raises:
+        ModelError: There is no such file, or neither way gives a model.
+    """
+    if not file.is_file():
+        raise ModelError(fault(str(file), "the model file does not exist", expected="a `.keras` file"))
+    register_custom_objects(experiment.model)
+    try:
+        return keras.saving.load_model(file, safe_mode=True)
+    except Exception as refusal:
+        params = read_params(file.parent)
+
+        def choose(parameter: Parameter) -> Value:
+            return params.get(parameter.name, at_defaults(parameter))
+
+        try:
+            model = prepare(experiment, data, choose, seed=0).model
+            if not model.built:
+                model(_mapped(data.test.x, lambda rows: rows[:1]))
+            model.load_weights(file)
+        except Exception as error:
+            raise ModelError(
+                fault(
+                    str(file),
+                    "the model cannot be loaded",
+                    received=f"{one_line(refusal)}; {one_line(error)}",
+                )
+            ) from refusal
+        return model
+
+
+def samples_of(model: keras.Model, split: Split, count: int) -> dict[str, Any]:
+    """Returns the first rows of a split as the model takes them: by input name, in the input's type.
+
+    Args:
+        model: Its inputs' names and types are read.
+        split: The rows.
+        count: How many at most.
+    """
+    rows = _mapped(split.x, lambda array: array[:count])
+    inputs = getattr(model, "inputs", None)
+    if not inputs:  # a subclassed model: its inputs have no names
+        return dict(rows) if isinstance(rows, Mapping) else {"input_0": rows}
+    if not isinstance(rows, Mapping):
+        rows = {inputs[0].name: rows}
+    names = _names(model, inputs)
+    return {tensor.name: rows[names[tensor.name]].astype(tensor.dtype) for tensor in inputs}
+
+
+def _names(model: keras.Model, inputs: list[Any]) -> dict[str, str]:
+    """Returns for each input tensor's name the key under which the model takes its rows."""
+    keyed = getattr(model, "_inputs_struct", None)  # what the user wrote: `keras.Model({"key": tensor}, ...)`
+    names = {tensor.name: tensor.name for tensor in inputs}
+    if isinstance(keyed, Mapping):
+        names |= {tensor.name: key for key, tensor in keyed.items()}
+    return names
+
+
+def _measured(model: keras.Model, data: Data) -> tuple[dict[str, float], tuple[Judged, ...]]:
+    test = arranged(model, data.test)
+    if model.compiled:
+        metrics, outputs = measure(model, test, BATCH_SIZE)()
+    else:
+        metrics, outputs = {}, forward(model, test, BATCH_SIZE)()
+    found = {f"test_{name}": value for name, value in metrics.items()}
+    judged = read(data, test, model, outputs)
+    for entry in judged:
+        for name, value in entry.metrics().items():
+            found.setdefault(f"test_{name}", value)
+    return found, judged
+
+
+def _write_predictions(target: Path, rows: Array, judged: tuple[Judged, ...]) -> str:
+    """Writes number, truth, prediction and confidence of every row; returns the file's name."""
+    columns: dict[str, Any] = {}
+    for entry in judged:
+        called = entry.target.called
+        if entry.confidence is None and entry.truth[0].size > NUMBERS_SHOWN:
+            error = (entry.predicted - entry.truth).reshape(len(entry.truth), -1)
+            columns[called("rmse")] = np.sqrt((error.astype(np.float64) ** 2).mean(axis=1)).tolist()
+            continue
+        columns[called("truth")] = _shown(entry, entry.truth)
+        columns[called("prediction")] = _shown(entry, entry.predicted)
+        if entry.confidence is not None:
+            columns[called("confidence")] = [f"{value:.6g}" for value in entry.confidence]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", *columns])
+    if columns:
+        writer.writerows(zip(rows.tolist(), *columns.values(), strict=True))
+    write_text(target, text.getvalue())
+    return target.name
+
+
+def _write_end_to_end(target: Path, model: keras.Model, data: Data) -> list[str]:
+    """Saves the model with the preprocessing before it, if that is a model; returns the file's name."""
+    if not isinstance(data.preprocessing, keras.Model):
+        return []
+    try:
+        with whole(target) as path:
+            end_to_end(model, data.preprocessing).save(path)
+    except Exception as error:  # only TensorFlow has layers that take text; the evaluation stands
+        print(f"hpsearch: {target.name} was not written: {one_line(error)}", file=sys.stderr)
+        return []
+    return [target.name]
+
+
+def _shown(entry: Judged, values: Any) -> list[Any]:
+    """Returns classes by name, amounts as numbers."""
+    if entry.confidence is None:
+        return [row if np.ndim(row) == 0 else " ".join(map(str, np.ravel(row))) for row in values.tolist()]
+    names = entry.target.class_names
+    return [names[number] if number < len(names) else number for number in values.tolist()]
+
+
+def _mapped(arrays: Any, function: Any) -> Any:
+    if isinstance(arrays, Mapping):
+        return {name: function(array) for name, array in arrays.items()}
+    return function(arrays)

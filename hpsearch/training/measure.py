@@ -1,0 +1,167 @@
+"""One pass over a split: the loss, what the model compiles with, and every prediction.
+
+Keras's `evaluate` gives the metrics and `predict` the predictions, each with a pass of its own and about
+50 ms to start it; here one small graph gives both, with the numbers of `evaluate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import keras
+import numpy as np
+
+from hpsearch.models.stateful import fixed_batch, reset_states
+
+if TYPE_CHECKING:
+    from hpsearch.datasets import Split
+
+Returned = TypeVar("Returned")
+Measured = tuple[dict[str, float], Any]
+"""Metrics as `evaluate` names them, and the outputs for all rows in the structure the model returns."""
+
+
+def measure(model: keras.Model, split: Split, batch_size: int) -> Callable[[], Measured]:
+    """Makes ready to measure a compiled model on a split as often as needed.
+
+    Args:
+        model: Compiled.
+        split: The rows, in whose order the outputs come; `arranged` for a stateful model.
+        batch_size: Rows a step. A loss that compares the rows of a batch depends on it; a stateful model
+            has its own.
+
+    Returns:
+        A function without arguments that measures the model as it is then.
+    """
+    batch_size = fixed_batch(model) or batch_size
+    if not (_graph_fits(model) and _is_plain(model)):
+        return _from_rest(model, _twice(model, split, batch_size))
+    step = _traced(_test_step(model), split)
+
+    def once() -> Measured:
+        model.reset_metrics()
+        outputs = [step(batch) for batch in _batches(split, batch_size)]
+        return _floats(model.get_metrics_result()), _joined(outputs)
+
+    return _from_rest(model, once)
+
+
+def forward(model: keras.Model, split: Split, batch_size: int) -> Callable[[], Any]:
+    """Makes ready to compute a model's outputs for a split as often as needed, compiled or not.
+
+    Returns:
+        A function without arguments that returns the outputs of the model as it is then.
+    """
+    batch_size = fixed_batch(model) or batch_size
+    if not _graph_fits(model):
+        return _from_rest(model, lambda: model.predict(split.x, batch_size=batch_size, verbose=0))
+    step = _traced(lambda batch: model(batch[0], training=False), split)
+    return _from_rest(model, lambda: _joined([step(batch) for batch in _batches(split, batch_size)]))
+
+
+def _from_rest(model: keras.Model, run: Callable[[], Returned]) -> Callable[[], Returned]:
+    """Has a stateful model begin in its initial state, and leaves it in that."""
+    if fixed_batch(model) is None:
+        return run
+
+    def rested() -> Returned:
+        reset_states(model)
+        try:
+            return run()
+        finally:
+            reset_states(model)
+
+    return rested
+
+
+def _graph_fits(model: keras.Model) -> bool:
+    return keras.backend.backend() == "tensorflow" and not getattr(model, "run_eagerly", False)
+
+
+def _is_plain(model: keras.Model) -> bool:
+    """Whether an evaluation step is Keras's own, so that every metric is in `model.metrics`."""
+    names = ("test_step", "compute_metrics", "get_metrics_result")
+    return all(getattr(type(model), name) is getattr(keras.Model, name) for name in names)
+
+
+def _twice(model: keras.Model, split: Split, batch_size: int) -> Callable[[], Measured]:
+    """The ordinary way, in two passes."""
+    outputs = forward(model, split, batch_size)
+
+    def run() -> Measured:
+        logs = model.evaluate(
+            split.x,
+            split.y,
+            sample_weight=split.sample_weight,
+            batch_size=batch_size,
+            verbose=0,
+            return_dict=True,
+        )
+        return _floats(logs), outputs()
+
+    return run
+
+
+def _test_step(model: keras.Model) -> Callable[[Any], Any]:
+    """Returns Keras's own `test_step`, but returning the predictions that it keeps to itself."""
+
+    def step(batch: Any) -> Any:
+        seen: list[Any] = []
+        compute_metrics = model.compute_metrics
+
+        def look(x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+            seen.append(y_pred)
+            return compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+        model.compute_metrics = look  # `test_step` hands the predictions to it; only while tracing
+        try:
+            model.test_step(batch)
+        finally:
+            del model.compute_metrics
+        return seen[0]
+
+    return step
+
+
+def _traced(step: Callable[[Any], Any], split: Split) -> Callable[[Any], Any]:
+    """Traces `step` once, for batches of any size."""
+    import tensorflow as tf
+
+    def spec(array: Any) -> Any:
+        return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
+
+    graph = tf.function(step, autograph=False).get_concrete_function(_mapped(spec, next(_batches(split, 1))))
+    return lambda batch: graph(*keras.tree.flatten(_mapped(tf.convert_to_tensor, batch)))
+
+
+def _batches(split: Split, batch_size: int) -> Iterator[Any]:
+    arrays = [split.x, split.y] + ([] if split.sample_weight is None else [split.sample_weight])
+    for start in range(0, len(split), batch_size):
+        yield tuple(_mapped(partial(_rows, start=start, stop=start + batch_size), part) for part in arrays)
+
+
+def _rows(array: Any, start: int, stop: int) -> Any:
+    """Cuts rows out, and casts float64 to Keras's float as `fit` does."""
+    rows = array[start:stop]
+    return rows.astype(keras.config.floatx()) if rows.dtype == np.float64 else rows
+
+
+def _mapped(function: Callable[[Any], Any], arrays: Any) -> Any:
+    if isinstance(arrays, Mapping):
+        return {name: _mapped(function, array) for name, array in arrays.items()}
+    if isinstance(arrays, tuple):
+        return tuple(_mapped(function, array) for array in arrays)
+    return function(arrays)
+
+
+def _joined(outputs: list[Any]) -> Any:
+    """Puts the batches' outputs together."""
+    return keras.tree.map_structure(
+        lambda *batches: np.concatenate([keras.ops.convert_to_numpy(batch) for batch in batches]), *outputs
+    )
+
+
+def _floats(logs: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in logs.items()}

@@ -1,0 +1,124 @@
+"""Look before the search: build the model once, learn its space and its metrics, train nothing."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import keras_tuner
+import numpy as np
+
+from hpsearch.datasets import load_data
+from hpsearch.datasets.data import Data
+from hpsearch.errors import SpaceError
+from hpsearch.experiment import Experiment
+from hpsearch.files import write_text
+from hpsearch.space import Parameter, Space
+from hpsearch.training.compatibility import first_rows, try_input, try_step
+from hpsearch.training.explore import explore
+from hpsearch.training.outputs import metric_names
+from hpsearch.training.prepare import prepare
+from hpsearch.training.settings import fixed_settings
+from hpsearch.trial import Probe, ProbeResult, Value
+
+
+def probe(experiment: Experiment, job: Probe) -> ProbeResult:
+    """Loads the data, builds the model with default values, checks that the two fit together.
+
+    Further builds look for hyperparameters that appear only on branches. `model.txt`, Keras's summary
+    of the default model, is written into the job's folder.
+
+    Args:
+        experiment: Of the user.
+        job: Where to write.
+
+    Returns:
+        The space that was found, without the experiment's overrides; the metrics an epoch reports;
+        sizes and versions.
+
+    Raises:
+        UsageError: The data, the model or an override of what it declares is wrong.
+    """
+    data = load_data(experiment.data)
+    seed = experiment.search.seed
+    prepared = prepare(
+        experiment, data, lambda parameter: _overridden(experiment, parameter).default, seed=seed
+    )
+    model, where = prepared.model, f"model {experiment.model.name}"
+    batch = first_rows(model, data)
+    outputs = try_input(model, batch, where=where)
+    parameters = model.count_params()
+    _write_summary(model, Path(job.folder) / "model.txt")
+    names = () if prepared.custom_fit else try_step(model, data, batch, outputs, where=where)
+    return ProbeResult(
+        space=Space(_fixed(experiment, _declared(experiment, data, prepared.hp.declared))),
+        metrics=tuple(dict.fromkeys((*names, *metric_names(data)))),
+        any_metric=prepared.custom_fit,
+        data=data.summary(),
+        parameters=int(parameters),
+        versions=_versions(),
+    )
+
+
+def _write_summary(model: keras.Model, path: Path) -> None:
+    lines: list[str] = []
+    model.summary(print_fn=lines.append, line_length=100)
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _overridden(experiment: Experiment, parameter: Parameter) -> Parameter:
+    override = experiment.search.space.get(parameter.name)
+    if override is None:
+        return parameter
+    return override.apply(parameter, f"{experiment.where}: search.space.{parameter.name}")
+
+
+def _declared(experiment: Experiment, data: Data, known: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """Explores, where the experiment's overrides allow."""
+    originals = {(parameter.name, parameter.conditions): parameter for parameter in known}
+
+    def allowed(parameter: Parameter) -> Parameter:
+        try:
+            return _overridden(experiment, parameter)
+        except SpaceError:  # of what is not active by default; said when the overrides are checked
+            return parameter
+
+    def declare(values: dict[str, Value]) -> list[Parameter]:
+        def choose(parameter: Parameter) -> Value:
+            return values.get(parameter.name, allowed(parameter).default)
+
+        hp = prepare(experiment, data, choose, seed=experiment.search.seed, free_memory=False).hp
+        for parameter in hp.declared:
+            originals.setdefault((parameter.name, parameter.conditions), parameter)
+        return [allowed(parameter) for parameter in hp.declared]
+
+    found = explore(declare, [allowed(parameter) for parameter in known])
+    return tuple(originals[parameter.name, parameter.conditions] for parameter in found)
+
+
+def _fixed(experiment: Experiment, parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """What `training` fixes is not searched."""
+    fixed = fixed_settings(experiment)
+    return tuple(
+        Parameter(parameter.name, "fixed", fixed[parameter.name], conditions=parameter.conditions)
+        if parameter.name in fixed
+        else parameter
+        for parameter in parameters
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        "keras-tuner": keras_tuner.__version__,
+        "numpy": np.__version__,
+        "backend": keras.backend.backend(),
+    }
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        versions["tensorflow"] = tensorflow.__version__
+    return versions

@@ -1,0 +1,213 @@
+"""One trial, inside a worker: data, build, fit, save.
+
+run_trial(experiment, spec, channel) -> Result | Failure
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.datasets import load_data
+from hpsearch.datasets.text import FILE as VOCABULARY
+from hpsearch.datasets.text import vocabulary_of, write_vocabulary
+from hpsearch.errors import ModelError, fault
+from hpsearch.files import whole
+from hpsearch.training import record, runtime
+from hpsearch.training.course import Course
+from hpsearch.training.failures import failure_of, one_line
+from hpsearch.training.fit import fit
+from hpsearch.training.hyperparameters import chooser
+from hpsearch.training.plots import draw_curves, draw_judged
+from hpsearch.training.prepare import prepare
+from hpsearch.training.validation import validation, validation_after
+from hpsearch.training.watch import PrunedError, Watch
+from hpsearch.trial import Epoch, Failure, FailureKind, Result, TrialSpec, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hpsearch.channel import Channel
+    from hpsearch.datasets import Data
+    from hpsearch.experiment import Experiment
+    from hpsearch.space import Parameter
+    from hpsearch.training.prepare import Prepared
+
+MODEL = "model.keras"
+BATCH_SIZE = 32  # Keras's own default
+
+
+def run_trial(experiment: Experiment, spec: TrialSpec, channel: Channel) -> Result | Failure:
+    """Trains one trial and leaves its files in its folder.
+
+    The trial's value is that of its best epoch by the first objective; the weights of that epoch are
+    what `model.keras` holds. A trial that has finished before is told again, not trained again.
+
+    Args:
+        experiment: What is searched.
+        spec: Which trial.
+        channel: The way to the driver: hyperparameters are asked for, epochs reported.
+
+    Returns:
+        The result, with `pruned` if the driver stopped it; or why there is none. Nothing is raised but
+        what Python itself uses to end a thread.
+    """
+    stage = _Stage()
+    try:
+        if (told := record.read_result(Path(spec.folder), experiment, spec)) is not None:
+            return _tell_again(*told, channel)
+        return _train(experiment, spec, channel, stage)
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        return failure_of(error, stage.kind)
+    finally:
+        runtime.tidy()
+
+
+@dataclass
+class _Stage:
+    """Where a trial is: what an exception means if its type does not say."""
+
+    kind: FailureKind = FailureKind.ERROR
+
+
+def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _Stage) -> Result:
+    started_s = time.monotonic()
+    folder = Path(spec.folder)
+    record.forget_result(folder)
+    runtime.set_up(experiment)
+    stage.kind = FailureKind.DATA
+    data = load_data(experiment.data)
+    stage.kind = FailureKind.BUILD
+    ledger = _Ledger(channel, spec.params)
+    prepared = prepare(experiment, data, chooser(spec.params, ledger), seed=spec.seed)
+    channel.built(dict(prepared.hp.values))
+    stage.kind = FailureKind.ERROR
+    course = Course(experiment, any_metric=prepared.custom_fit)
+    validate = validation_after if prepared.custom_fit else validation
+    watch = Watch(
+        prepared.model,
+        course,
+        validate(data, prepared.batch_size or BATCH_SIZE),
+        channel,
+        prunable=spec.prunable,
+    )
+    try:
+        returned, pruned = fit(prepared, data, watch, seed=spec.seed), False
+    except PrunedError:
+        returned, pruned = {}, True
+    metrics = course.finish(returned)
+    params = dict(prepared.hp.values)
+    files = _write(folder, watch, params)
+    if vocabulary := vocabulary_of(data.preprocessing):
+        files = (*files, write_vocabulary(folder / VOCABULARY, vocabulary))
+    files += _own_files(prepared, data, folder)
+    result = Result(
+        params=params,
+        metrics=metrics,
+        epochs=len(course.epochs),
+        best_epoch=course.best.number if course.best else 0,
+        duration_s=time.monotonic() - started_s,
+        pruned=pruned,
+        facts=_facts(prepared, watch),
+        files=files,
+    )
+    record.write_result(folder, experiment, spec, ledger.chosen, course.epochs, result)
+    return result
+
+
+def _facts(prepared: Prepared, watch: Watch) -> dict[str, Value]:
+    known: dict[str, Value] = {"parameters": sum(math.prod(weight.shape) for weight in watch.model.weights)}
+    if prepared.batch_size is not None:
+        known["batch_size"] = prepared.batch_size
+    return known | runtime.facts()
+
+
+class _Ledger:
+    """A channel that notes what the driver chose."""
+
+    def __init__(self, channel: Channel, params: Mapping[str, Value]) -> None:
+        self._channel = channel
+        self.chosen: dict[str, Value] = dict(params)
+        self.built = channel.built
+        self.report = channel.report
+
+    def suggest(self, parameter: Parameter) -> Value:
+        value = self._channel.suggest(parameter)
+        self.chosen[parameter.name] = value
+        return value
+
+
+def _tell_again(epochs: tuple[Epoch, ...], result: Result, channel: Channel) -> Result:
+    """Sends what the trial sent when it was trained; what the driver answered then stands."""
+    channel.built(result.params)
+    for epoch in epochs:
+        channel.report(epoch, await_answer=False)
+    return result
+
+
+def _write(folder: Path, watch: Watch, params: Mapping[str, Value]) -> tuple[str, ...]:
+    """Writes the trial's files; returns their names."""
+    course = watch.course
+    files = [record.write_params(folder, params), record.write_history(folder, course.epochs)]
+    model = watch.snapshot.restore() if watch.snapshot else watch.model
+    files.append(save_model(folder / MODEL, model))
+    best_epoch = course.best.number if course.best else 0
+    files += _drawn(draw_curves, folder / "curves.png", course.epochs, course.lead, best_epoch)
+    for judged in watch.judged:
+        kind = "confusion_matrix" if judged.confidence is not None else "predictions"
+        picture = folder / f"{judged.target.called(kind)}.png"
+        files += _drawn(draw_judged, picture, judged, judged.target.called("validation"))
+    return tuple(files)
+
+
+def _own_files(prepared: Prepared, data: Data, folder: Path) -> tuple[str, ...]:
+    """Has the model add files of its own: what `HyperModel.after_fit(model, data, folder)` returns.
+
+    A trial does not fail for them.
+    """
+    after_fit = getattr(prepared.hypermodel, "after_fit", None)
+    if after_fit is None:
+        return ()
+    try:
+        return tuple(str(name) for name in after_fit(prepared.model, data, folder))
+    except Exception as error:
+        print(f"hpsearch: after_fit failed: {type(error).__name__}: {error}", file=sys.stderr)
+        return ()
+
+
+def save_model(target: Path, model: Any) -> str:
+    """Saves the whole model, compiled, in Keras's format; returns the file's name.
+
+    Raises:
+        ModelError: It holds something Keras cannot save.
+    """
+    try:
+        with whole(target) as path:
+            model.save(path)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            fault(
+                "model",
+                "was trained but cannot be saved",
+                received=one_line(error),
+                advice="Give each layer of your own a `get_config()`, and register its class with "
+                "`@keras.saving.register_keras_serializable()`.",
+            )
+        ) from error
+    return target.name
+
+
+def _drawn(draw: Any, target: Path, *what: Any) -> list[str]:
+    """Draws a picture; a trial does not fail for one."""
+    try:
+        draw(target, *what)
+    except Exception as error:
+        print(f"hpsearch: {target.name} was not drawn: {type(error).__name__}: {error}", file=sys.stderr)
+        return []
+    return [target.name]

@@ -1,0 +1,102 @@
+"""The callback at the end of every epoch: validate, remember the best, report, stop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from hpsearch.training.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from hpsearch.channel import Channel
+    from hpsearch.training.course import Course
+    from hpsearch.training.outputs import Judged
+    from hpsearch.training.validation import Validate
+    from hpsearch.trial import Epoch
+
+
+class PrunedError(BaseException):
+    """The driver wants no more of this trial. Not an `Exception`: a user's `fit` must not swallow it."""
+
+
+class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+    """Watches a trial train. It must come before other callbacks, which then see all metrics.
+
+    Works in `model.fit` and in a loop of the user's own that calls `set_model` and `on_epoch_end`.
+
+    Args:
+        model: The model, until `set_model` gives another.
+        course: Receives the epochs.
+        validate: Adds the validation's metrics to an epoch's.
+        channel: The way to the driver.
+        prunable: Whether the driver's answer must be awaited after each epoch.
+    """
+
+    def __init__(
+        self, model: keras.Model, course: Course, validate: Validate, channel: Channel, *, prunable: bool
+    ) -> None:
+        super().__init__()
+        self.course = course
+        self.snapshot: Snapshot | None = None
+        """Of the best epoch."""
+        self.judged: tuple[Judged, ...] = ()
+        """Validation predictions of the best epoch."""
+        self._validate = validate
+        self._channel = channel
+        self._prunable = prunable
+        self.set_model(model)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Starts early stopping's count."""
+        self.course.begin()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Takes an epoch in. Its number is our own count, as a user may call `fit` twice.
+
+        Raises:
+            PrunedError: The driver answered *prune*.
+            NotFiniteError: The loss or an objective is NaN or infinite.
+            ObjectiveError: An objective is not reported.
+        """
+        logs = {} if logs is None else logs
+        metrics = scalars(logs)
+        judged = self._validate(self.model, metrics)
+        logs.update({name: value for name, value in metrics.items() if name not in logs})
+        self.add(metrics, judged)
+        if self.course.exhausted():
+            self.model.stop_training = True
+
+    def catch_up(self, rows: Sequence[dict[str, float]]) -> None:
+        """Takes in the epochs of a `fit` that did not pass this callback on, the model being at the last."""
+        for metrics in rows[:-1]:
+            self.add(metrics, ())
+        last = dict(rows[-1]) if rows else {}
+        judged = self._validate(self.model, last)
+        self.add(last, judged)
+
+    def add(self, metrics: dict[str, float], judged: tuple[Judged, ...]) -> None:
+        """Takes the metrics of an epoch in, and reports it. Raises as `on_epoch_end` does."""
+        reported = self.course.add(metrics)
+        if self.course.best is reported:
+            self.snapshot, self.judged = Snapshot.take(self.model), judged
+        if not self._channel.report(reported, await_answer=self._may_stop(reported)):
+            raise PrunedError
+
+    def _may_stop(self, epoch: Epoch) -> bool:
+        """Whether to await *keep* or *prune*: not after the last epoch, when there is nothing to save."""
+        epochs = (self.params or {}).get("epochs", math.inf)
+        return self._prunable and self.course.lead in epoch.metrics and epoch.number < epochs
+
+
+def scalars(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the entries of `logs` that are numbers, or tensors of one, as floats."""
+    found = {}
+    for name, value in logs.items():
+        try:
+            found[str(name)] = float(value)
+        except (TypeError, ValueError):  # something the user's loop passes on to other callbacks
+            continue
+    return found

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpsearch.experiment import Experiment
+from hpsearch.testing.trials import FakeDriver, overlapping, small
+from hpsearch.trial import TrialSpec
+
+
+@pytest.fixture
+def driver() -> FakeDriver:
+    return FakeDriver()
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> TrialSpec:
+    return TrialSpec(0, {}, seed=3, folder=str(tmp_path / "0000"))
+
+
+@pytest.fixture(scope="session")
+def make_experiment() -> Callable[..., Experiment]:
+    def make(
+        model: Any = small, data: Any = None, objective: Any = "val_f1_macro", **training: Any
+    ) -> Experiment:
+        return Experiment(
+            name="test",
+            model=model,
+            data=overlapping() if data is None else data,
+            objective=objective,
+            training={"epochs": 3, "batch_size": 16, **training},
+        )
+
+    return make
