@@ -1,0 +1,121 @@
+"""The same export in a process of its own, for those who have no worker.
+
+    python -m hpsearch.export.child OUTCOME.json < REQUEST.json
+
+A converter that takes its process down costs nothing but the child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hpsearch.trial import Export, ExportResult, Failure, FailureKind
+
+_TAIL = 4000
+"""Characters of the child's log that a failure carries."""
+
+
+def export(
+    job: Export,
+    *,
+    imports: Sequence[str] = (),
+    timeout_s: float | None = None,
+) -> ExportResult | Failure:
+    """Exports a model in a new process, without importing TensorFlow here.
+
+    Args:
+        job: What to export.
+        imports: References (`package.module:name`, `path/to/file.py:name`) to import first, so that the
+            model's own classes are registered.
+        timeout_s: The child is killed after so many seconds; None waits for ever.
+
+    Returns:
+        What `hpsearch.export.export` returns; a `Failure` of kind `crash` if the child dies, of kind
+        `timeout` if it takes too long.
+    """
+    request = {"job": asdict(job), "imports": list(imports)}
+    # The child's temporary files go where they are removed, whatever becomes of it.
+    with tempfile.TemporaryDirectory(prefix="hpsearch-export-") as folder:
+        outcome = Path(folder, "outcome.json")
+        log = Path(folder, "log.txt")
+        environment = {**os.environ, "TMPDIR": folder, "KERAS_BACKEND": "tensorflow"}
+        with log.open("wb") as stream:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "hpsearch.export.child", str(outcome)],
+                stdin=subprocess.PIPE,
+                stdout=stream,
+                stderr=stream,
+                env=environment,
+            )
+            try:
+                child.communicate(json.dumps(request).encode(), timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                cause = f"The export took longer than its {timeout_s:g} s."
+                return Failure(FailureKind.TIMEOUT, cause, _tail(log))
+            finally:
+                _bury(child, job.target)
+        if outcome.is_file():
+            return _outcome(json.loads(outcome.read_text(encoding="utf-8")))
+        return Failure(FailureKind.CRASH, f"The converter's process {_end(child.returncode)}.", _tail(log))
+
+
+def _bury(child: subprocess.Popen[bytes], target: str) -> None:
+    """Ends the child if it still runs, and removes what a killed one left beside the target."""
+    child.kill()
+    child.wait()
+    final = Path(target)
+    for left in final.parent.glob(f".{glob.escape(final.stem)}*.{child.pid}.partial*"):
+        with contextlib.suppress(OSError):
+            left.unlink()
+
+
+def _end(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    with contextlib.suppress(ValueError):
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"was killed by signal {-code}"
+
+
+def _tail(log: Path) -> str:
+    return log.read_bytes()[-_TAIL:].decode(errors="replace")
+
+
+def _outcome(values: dict[str, Any]) -> ExportResult | Failure:
+    if "cause" in values:
+        return Failure(**{**values, "kind": FailureKind(values["kind"])})
+    return ExportResult(**{**values, "ops": tuple(values["ops"]), "notes": tuple(values["notes"])})
+
+
+def _main() -> None:
+    from hpsearch.errors import ModelError
+    from hpsearch.export import export as export_here
+    from hpsearch.files import write_text
+    from hpsearch.references import resolve
+
+    request = json.load(sys.stdin)
+    outcome: ExportResult | Failure
+    try:
+        for reference in request["imports"]:
+            resolve(reference, where="import", error=ModelError)
+    except ModelError as failure:
+        outcome = Failure(FailureKind.BUILD, str(failure), usage=True)
+    else:
+        job = request["job"]
+        outcome = export_here(Export(**{**job, "class_names": tuple(job["class_names"])}))
+    write_text(sys.argv[1], json.dumps(asdict(outcome)))
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,81 @@
+"""The record beside an exported file: `<file>.json`, what someone needs who has only the two."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hpsearch.datasets.text import FILE as VOCABULARY
+from hpsearch.datasets.text import READING
+from hpsearch.export.formats import Runner
+from hpsearch.export.verify import Comparison
+from hpsearch.files import write_bytes, write_text
+from hpsearch.trial import Export, ExportResult
+
+
+def write(
+    result: ExportResult,
+    job: Export,
+    *,
+    file: Path,
+    runner: Runner,
+    comparison: Comparison,
+) -> None:
+    """Writes the record beside the target, and the vocabulary of a model that reads text.
+
+    Args:
+        result: What the export found.
+        job: What was exported.
+        file: The file, perhaps not yet in its place.
+        runner: The file, opened: its signature.
+        comparison: How far it is from Keras.
+    """
+    record: dict[str, Any] = {
+        "file": Path(job.target).name,
+        "format": result.format,
+        "size_bytes": result.size_bytes,
+        "sha256": _sha256(file),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": {"file": Path(job.model).name, "sha256": _sha256(Path(job.model))},
+        "inputs": [_signature(tensor) for tensor in runner.inputs],
+        "outputs": [_signature(tensor) for tensor in runner.outputs],
+        "class_names": list(job.class_names),
+        "comparison": {"samples": result.samples, "tolerance": job.tolerance, **asdict(comparison)},
+        "ops": list(result.ops),
+        "notes": list(result.notes),
+        "versions": versions(),
+    }
+    if (vocabulary := Path(job.model).with_name(VOCABULARY)).is_file():
+        beside = Path(f"{job.target}.{VOCABULARY}")
+        write_bytes(beside, vocabulary.read_bytes())
+        record["vocabulary"] = {"file": beside.name, "reading": READING}
+    write_text(f"{job.target}.json", json.dumps(record, indent=2) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions that made and ran the file."""
+    import keras
+    import tensorflow as tf
+
+    return {
+        "hpsearch": version("hpsearch"),
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "ai-edge-litert": version("ai-edge-litert"),
+    }
+
+
+def _signature(tensor: Any) -> dict[str, Any]:
+    return {"name": tensor.name, "shape": list(tensor.shape), "dtype": tensor.dtype}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,126 @@
+"""A SQLite store is initialised once and copied; the server is started once and shared."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from hpsearch.testing.trackers import METRIC, RunView, StudyView
+from hpsearch.tracking.store import connect, resolve, set_defaults
+
+set_defaults()
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    connect(resolve(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def uri(template, tmp_path):
+    folder = tmp_path / "a place"
+    folder.mkdir()
+    shutil.copy(template, folder / "mlflow.db")
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def read_study():
+    return _read_study
+
+
+def _read_study(uri, experiment="digits", model="digits"):
+    """Returns all that a tracker wrote, read with MLflow's own client; fails if a thing is there twice."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    view = StudyView()
+    for run in client.search_runs([client.get_experiment_by_name(experiment).experiment_id]):
+        tags = run.data.tags
+        histories = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
+        points = {name: [(m.step, m.value) for m in history] for name, history in histories.items()}
+        if tags["hpsearch.kind"] == "study":
+            view.status = run.info.status
+            view.best = points.get(f"best_{METRIC}", [])
+            continue
+        number = int(tags["hpsearch.trial"])
+        assert number not in view.runs, "a trial has two runs"
+        final = {name: value for name, value in run.data.metrics.items() if name.startswith("best_")}
+        assert all(len(points[name]) == 1 for name in final), "a final metric was sent twice"
+        view.runs[number] = RunView(
+            status=run.info.status,
+            state=tags["hpsearch.state"],
+            params=dict(run.data.params),
+            series={name: series for name, series in points.items() if name not in final},
+            best={name.removeprefix("best_"): value for name, value in final.items()},
+            cause=tags.get("hpsearch.failure_cause"),
+            kind=tags.get("hpsearch.failure_kind"),
+        )
+    for version in client.search_model_versions(f"name='{model}'"):
+        view.versions[str(version.version)] = int(version.tags["hpsearch.trial"])
+    if view.versions:
+        view.champion = str(client.get_model_version_by_alias(model, "champion").version)
+    return view
+
+
+class Server:
+    """`hpsearch ui` over a store of its own, in another process; it can be killed and started again."""
+
+    def __init__(self, database: Path) -> None:
+        self.database = database
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.output = database.parent / "ui.log"
+        self.process = None
+
+    def start(self) -> None:
+        code = (
+            "from hpsearch.tracking.ui import open_ui\n"
+            f"open_ui('sqlite:///{self.database}', port={self.port}, say=lambda s: print(s, flush=True))"
+        )
+        with open(self.output, "a") as output:
+            self.process = subprocess.Popen([sys.executable, "-c", code], stdout=output, stderr=output)
+        for _ in range(600):
+            assert self.process.poll() is None, self.output.read_text()
+            try:
+                with urlopen(f"{self.uri}/health", timeout=2) as answer:
+                    assert answer.status == 200
+                    return
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError("the server did not start")
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    def is_listening(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+@pytest.fixture(scope="session")
+def server(template, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(template, folder / "mlflow.db")
+    server = Server(folder / "mlflow.db")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING")]:
+        monkeypatch.delenv(name)
