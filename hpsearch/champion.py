@@ -1,0 +1,133 @@
+"""Selection: the best trial is evaluated once on the test data, exported, registered and written down."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from hpsearch.errors import ExportError, SearchError, fault
+from hpsearch.executors import Executor
+from hpsearch.experiment import Experiment
+from hpsearch.files import write_text
+from hpsearch.study import Study, StudyFolder, TrialView
+from hpsearch.tracking import Champion, Tracker
+from hpsearch.trial import (
+    DataSummary,
+    Evaluation,
+    EvaluationResult,
+    Export,
+    ExportResult,
+    Failure,
+    Job,
+    Outcome,
+)
+
+JOB_KEY = -1
+"""Key of a job that is no trial."""
+
+
+def crown(
+    experiment: Experiment,
+    study: Study,
+    folder: StudyFolder,
+    data: DataSummary,
+    executor: Executor,
+    tracker: Tracker,
+) -> None:
+    """Evaluates the best trial on the test data, exports and registers it, and writes `champion.json`.
+
+    A model sees the test data once: if the best trial is the one already evaluated, its numbers stand.
+
+    Raises:
+        SearchError: The evaluation failed.
+        ExportError: The exported file disagrees with Keras; everything else is recorded all the same.
+    """
+    best = study.best[0]
+    record = dict(study.champion or {})
+    if record.get("trial") != best.number:
+        record = {"trial": best.number, "values": dict(zip(study.objectives, best.values, strict=True))}
+        record |= _evaluate(best, folder, executor)
+        _write(folder, record)
+    failures: dict[str, Failure] = {}
+    for fmt in experiment.export.formats:
+        if any(each["format"] == fmt and Path(each["path"]).exists() for each in record["exports"]):
+            continue
+        job = Export(
+            model=record["model"],
+            samples=record["samples"],
+            target=str(folder.champion / f"{folder.name}-{fmt}.tflite"),
+            format=fmt,
+            tolerance=experiment.export.tolerance,
+            task=data.task,
+            class_names=data.class_names,
+        )
+        outcome = run_job(executor, job, log=folder.champion / "export.txt")
+        if isinstance(outcome, ExportResult):
+            others = [each for each in record["exports"] if each["format"] != fmt]
+            record["exports"] = [*others, dataclasses.asdict(outcome)]
+        elif isinstance(outcome, Failure):
+            failures[fmt] = outcome
+    record["registered_as"] = experiment.export.register_as or experiment.name
+    record["version"] = tracker.crown(_champion(record), record["registered_as"])
+    _write(folder, record)
+    for broken, failure in failures.items():
+        raise ExportError(
+            fault(
+                f"study {folder.name}",
+                f"trial {best.number} could not be exported as {broken}, so no file was written",
+                received=failure.cause,
+                advice=f"The search and its records are complete. The log: {folder.champion / 'export.txt'}.",
+            )
+        )
+
+
+def run_job(executor: Executor, job: Job, *, log: Path) -> Outcome:
+    """Runs one job that is no trial, and waits for its outcome."""
+    log.unlink(missing_ok=True)
+    executor.submit(JOB_KEY, job, log=str(log))
+    while True:
+        for event in executor.wait(1.0):
+            if event.key == JOB_KEY and isinstance(event.body, Outcome):
+                return event.body
+
+
+def _evaluate(best: TrialView, folder: StudyFolder, executor: Executor) -> dict[str, Any]:
+    model = str(folder.trial(best.number) / "model.keras")
+    job = Evaluation(trial=best.number, model=model, folder=str(folder.champion))
+    log = folder.champion / "evaluation.txt"
+    outcome = run_job(executor, job, log=log)
+    if not isinstance(outcome, EvaluationResult):
+        cause = outcome.cause if isinstance(outcome, Failure) else type(outcome).__name__
+        what = f"trial {best.number} could not be evaluated on the test data"
+        raise SearchError(fault(f"study {folder.name}", what, received=cause, advice=f"The log: {log}."))
+    return {
+        "model": model,
+        "samples": outcome.samples,
+        "test": dict(outcome.metrics),
+        "files": list(outcome.files),
+        "exports": [],
+    }
+
+
+def _champion(record: dict[str, Any]) -> Champion:
+    exports = (each | {key: tuple(each[key]) for key in ("ops", "notes")} for each in record["exports"])
+    return Champion(
+        trial=record["trial"],
+        metrics=record["values"],
+        model=record["model"],
+        evaluation=EvaluationResult(record["test"], record["samples"], tuple(record["files"])),
+        exports=tuple(ExportResult(**each) for each in exports),
+    )
+
+
+def _write(folder: StudyFolder, record: dict[str, Any]) -> None:
+    """Writes `champion.json`; its paths are relative to the study's folder, so that this can be moved."""
+
+    def relative(path: str) -> str:
+        return str(Path(path).relative_to(folder.path))
+
+    exports = [each | {"path": relative(each["path"])} for each in record["exports"]]
+    places = {"model": relative(record["model"]), "samples": relative(record["samples"]), "exports": exports}
+    write_text(folder.champion_file, json.dumps(record | places, indent=2) + "\n")

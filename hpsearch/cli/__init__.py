@@ -1,0 +1,15 @@
+"""The command line: commands are thin, they call `hpsearch.assemble` and print.
+
+entry.py      errors to exit codes
+app.py        the commands and their options
+run.py        run, check: what starts workers
+studies.py    status, trials, best, export: what looks at studies
+listings.py   models, datasets, schema: what is built in
+progress.py   a search while it runs: plain lines, or a live view in a terminal
+tables.py     studies and spaces for people
+documents.py  the same for programs, as JSON and CSV
+"""
+
+from hpsearch.cli.entry import main
+
+__all__ = ["main"]

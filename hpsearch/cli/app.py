@@ -1,0 +1,167 @@
+"""The commands and their options. Each imports what it needs when it is called, so that help is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="hpsearch",
+    help="Hyperparameter search and experiment tracking for Keras: one file, one command.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="An experiment file, e.g. experiments/digits_mlp.yaml.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set anything in the file, e.g. search.trials=5. Can be repeated."
+    ),
+]
+Workdir = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of the studies. Default: the file's, or runs.")
+]
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[STUDY]",
+        help="A study's name or folder, or its experiment file. Default: the study that changed last.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"hpsearch {version('hpsearch')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Hyperparameter search and experiment tracking for Keras: one file, one command."""
+
+
+@app.command()
+def run(
+    file: File,
+    overrides: Set = None,
+    workdir: Workdir = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many trials end the search.")] = None,
+    json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.")] = False,
+) -> int:
+    """Search; Ctrl-C stops cleanly, and the same command continues."""
+    from hpsearch.cli import run as command
+
+    return command.run(file, command.gather(overrides, workdir, trials), as_json=json, quiet=quiet)
+
+
+@app.command()
+def check(file: File, overrides: Set = None, json: Json = False) -> int:
+    """Validate an experiment file and build its model once, without training."""
+    from hpsearch.cli import run as command
+
+    return command.check(file, command.gather(overrides, None, None), as_json=json)
+
+
+@app.command()
+def status(study: Name = None, workdir: Workdir = None, json: Json = False) -> None:
+    """Show how a study stands, while it runs or after."""
+    from hpsearch.cli import studies
+
+    studies.status(study, workdir, as_json=json)
+
+
+@app.command()
+def trials(
+    study: Name = None,
+    workdir: Workdir = None,
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values only.")] = False,
+) -> None:
+    """List all trials of a study."""
+    from hpsearch.cli import studies
+
+    studies.trials(study, workdir, as_json=json, as_csv=csv)
+
+
+@app.command()
+def best(study: Name = None, workdir: Workdir = None, json: Json = False) -> None:
+    """Show the best trial of a study, its test score and its files."""
+    from hpsearch.cli import studies
+
+    studies.best(study, workdir, as_json=json)
+
+
+@app.command()
+def export(
+    study: Name = None,
+    trial: Annotated[
+        int | None, typer.Option(min=0, help="Its number. Default: the champion.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The .tflite file to write. Default: in the study's folder."),
+    ] = None,
+    workdir: Workdir = None,
+    json: Json = False,
+) -> None:
+    """Export a model to TFLite; the file is run and compared with Keras first."""
+    from hpsearch.cli import studies
+
+    studies.export(study, workdir, trial=trial, output=output, as_json=json)
+
+
+@app.command()
+def ui(
+    uri: Annotated[str | None, typer.Option(help="Of the records. Default: sqlite:///mlflow.db.")] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; the interface asks for no password.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: the first free one from 5000.")
+    ] = None,
+) -> None:
+    """Open MLflow's user interface over the records; Ctrl-C ends it."""
+    from hpsearch.tracking.ui import DEFAULT_URI, open_ui
+
+    open_ui(uri or DEFAULT_URI, host=host, port=port, say=typer.echo)
+
+
+@app.command()
+def models() -> None:
+    """List the models that are built in."""
+    from hpsearch.cli import listings
+
+    listings.models()
+
+
+@app.command()
+def datasets() -> None:
+    """List the data sets that are built in."""
+    from hpsearch.cli import listings
+
+    listings.datasets()
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of experiment files, for editors."""
+    from hpsearch.cli import listings
+
+    listings.schema()

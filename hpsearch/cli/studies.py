@@ -1,0 +1,92 @@
+"""What looks at studies: `status`, `trials`, `best`, `export`."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpsearch.cli import documents, tables
+from hpsearch.errors import StudyError, fault
+
+if TYPE_CHECKING:
+    from hpsearch.study import Study
+
+
+def open_study(name: str | None, workdir: Path | None) -> Study:
+    """Opens a study.
+
+    Args:
+        name: Of the study, its folder, or its experiment file. Default: the study that changed last.
+        workdir: Where studies are kept. Default: what the experiment file says, or `runs`.
+
+    Raises:
+        StudyError: There is none.
+    """
+    from hpsearch import assemble
+
+    if name is not None and Path(name).suffix in (".yaml", ".yml"):
+        from hpsearch.experiment import Experiment
+
+        experiment = Experiment.load(name)
+        return assemble.open_study(experiment.name, workdir or experiment.workdir)
+    return assemble.open_study(name, workdir or "runs")
+
+
+def status(name: str | None, workdir: Path | None, *, as_json: bool) -> None:
+    """Prints how a study stands."""
+    study = open_study(name, workdir)
+    if as_json:
+        documents.write_json(documents.study_document(study))
+    else:
+        tables.console().print(tables.study_facts(study))
+
+
+def trials(name: str | None, workdir: Path | None, *, as_json: bool, as_csv: bool) -> None:
+    """Prints all trials."""
+    if as_json and as_csv:
+        raise StudyError(fault("hpsearch trials", "one format at a time", expected="`--json` or `--csv`"))
+    study = open_study(name, workdir)
+    if as_json:
+        documents.write_json([documents.trial_document(trial, study.objectives) for trial in study.trials])
+    elif as_csv:
+        documents.write_trials_csv(study, sys.stdout)
+    else:
+        console = tables.console()
+        console.print(tables.trials(study, console.width))
+
+
+def best(name: str | None, workdir: Path | None, *, as_json: bool) -> None:
+    """Prints the best trial, or those of the Pareto front.
+
+    Raises:
+        StudyError: No trial is complete.
+    """
+    study = open_study(name, workdir)
+    if not study.best:
+        what = "no trial is complete yet, so there is no best one"
+        raise StudyError(fault(f"study {study.name}", what, advice="See `hpsearch trials`."))
+    if as_json:
+        documents.write_json(documents.study_document(study))
+        return
+    console = tables.console()
+    console.print(tables.study_facts(study))
+    champion = study.champion or {}
+    for trial in study.best:
+        test = champion.get("test", {}) if champion.get("trial") == trial.number else {}
+        console.print(tables.one_trial(trial, test))
+
+
+def export(
+    name: str | None, workdir: Path | None, *, trial: int | None, output: Path | None, as_json: bool
+) -> None:
+    """Exports a trial's model and prints where the file is and how well it agrees with Keras."""
+    from hpsearch import assemble
+
+    result = assemble.export_model(open_study(name, workdir), trial=trial, output=output)
+    document = dataclasses.asdict(result)
+    if as_json:
+        documents.write_json(document)
+    else:
+        print(f"{result.path} ({tables.export_line(document)})")

@@ -1,0 +1,261 @@
+"""Studies and spaces for people, as rich tables. Text of the user's is shown as it is, never as markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from hpsearch.cli.documents import counts, param_names
+from hpsearch.trial import TrialState
+
+if TYPE_CHECKING:
+    from hpsearch.assemble import CheckReport
+    from hpsearch.space import Parameter
+    from hpsearch.study import Study, TrialView
+
+UNLIMITED = 10_000
+"""Columns of what is not a terminal."""
+_RULER = Console(width=UNLIMITED)
+
+STATE_STYLES = {
+    TrialState.COMPLETE: "green",
+    TrialState.PRUNED: "yellow",
+    TrialState.FAILED: "red",
+    TrialState.RUNNING: "cyan",
+}
+
+
+def plain_table(*headers: str, title: str | None = None) -> Table:
+    """Makes a table with few lines; it grows with its content."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for header in headers:
+        table.add_column(Text(header), overflow="fold")
+    return table
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Opens the terminal; into a file or a pipe nothing is wrapped."""
+    opened = Console(stderr=stderr, highlight=False)
+    return opened if opened.is_terminal else Console(stderr=stderr, highlight=False, width=UNLIMITED)
+
+
+def leaderboard(study: Study, width: int, top: int = 20) -> Table:
+    """Ranks the complete trials: hyperparameters, objectives, epochs, time."""
+    ranking = study.ranking[:top]
+    complete = sum(trial.state is TrialState.COMPLETE for trial in study.trials)
+    title = f"{study.name}: the best {len(ranking)} of {complete} complete trials"
+    return _trials(ranking, study.objectives, width, title=title, ranked=True)
+
+
+def trials(study: Study, width: int) -> Table:
+    """Lists all trials, with the cause of those that failed."""
+    return _trials(study.trials, study.objectives, width, title=f"{study.name}: all trials", ranked=False)
+
+
+def _trials(
+    shown: tuple[TrialView, ...], objectives: Mapping[str, str], width: int, *, title: str, ranked: bool
+) -> Table:
+    """Gives each hyperparameter a column, or all of them one where the terminal is too narrow for that."""
+    names, common = _columns(shown)
+    rows = [_row(trial, rank if ranked else None, objectives) for rank, trial in enumerate(shown, start=1)]
+    head = [*(["#"] if ranked else []), "trial", *objectives]
+    tail = ["epochs", "time", *([] if ranked else ["state"])]
+    wide = plain_table(*head, *tail, *names, title=title)
+    narrow = plain_table(*head, *tail, "hyperparameters", title=title)
+    for position, (trial, cells) in enumerate(zip(shown, rows, strict=True)):
+        style = "bold" if ranked and position == 0 else None
+        own = {name: trial.params[name] for name in names if name in trial.params}
+        wide.add_row(*cells, *(Text(number(trial.params.get(name))) for name in names), style=style)
+        narrow.add_row(*cells, Text(describe(own)), style=style)
+    table = wide if Measurement.get(_RULER, _RULER.options, wide).maximum <= width else narrow
+    if common:
+        table.caption = Text(f"In all of them: {describe(common)}")
+        table.caption_justify = "left"
+    return table
+
+
+def _row(trial: TrialView, rank: int | None, objectives: Mapping[str, str]) -> list[Text]:
+    values = [score(value) for value in trial.values] or ["-"] * len(objectives)
+    cells = [*([str(rank)] if rank is not None else []), str(trial.number), *values]
+    row = [Text(cell) for cell in [*cells, str(trial.epochs), duration(trial.duration_s)]]
+    if rank is None:
+        cause = f" {trial.failure.kind}: {trial.failure.cause}" if trial.failure else ""
+        row.append(Text.assemble((str(trial.state).lower(), STATE_STYLES[trial.state]), cause))
+    return row
+
+
+def _columns(shown: tuple[TrialView, ...]) -> tuple[list[str], dict[str, Any]]:
+    """Splits the hyperparameters into those that differ, and those with one value in all trials."""
+    names = param_names(shown)
+    common = {}
+    for name in names if len(shown) > 1 else ():
+        values = [trial.params[name] for trial in shown if name in trial.params]
+        # A trial that failed may not have got as far as declaring it.
+        complete = all(name in trial.params or trial.state is TrialState.FAILED for trial in shown)
+        if complete and all(value == values[0] for value in values):
+            common[name] = values[0]
+    return [name for name in names if name not in common], common
+
+
+def one_trial(trial: TrialView, test: Mapping[str, float]) -> Table:
+    """Lists a trial's hyperparameters, its metrics and, where it was tested, the test metrics."""
+    table = plain_table(f"trial {trial.number}", "")
+    for name, value in {**trial.params, **_main(trial.metrics), **_main(test)}.items():
+        table.add_row(Text(name), Text(number(value)))
+    return table
+
+
+def study_facts(study: Study) -> Table:
+    """Says how a study stands."""
+    rows = [
+        ("study", study.name),
+        ("state", study.state),
+        ("objective", ", ".join(f"{direction} {metric}" for metric, direction in study.objectives.items())),
+        ("trials", ", ".join(f"{count} {state}" for state, count in _counts(study).items()) or "none"),
+        *(
+            ("best", f"{_scores(trial.values, study.objectives)} (trial {trial.number})")
+            for trial in study.best[:5]
+        ),
+        *_champion_rows(study.champion, study.objectives),
+        ("folder", str(study.folder)),
+    ]
+    return _facts(rows)
+
+
+def _counts(study: Study) -> dict[str, int]:
+    """Counts the trials; without a driver those that run only wait to be continued."""
+    found = dict(sorted(counts(study).items()))
+    if study.state != "running" and "running" in found:
+        found["to be continued"] = found.pop("running")
+    return found
+
+
+def _champion_rows(
+    champion: Mapping[str, Any] | None, objectives: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Says what became of the best trial: validation and test score, files, registered version."""
+    if champion is None:
+        return []
+    values, test = champion["values"], champion.get("test", {})
+    scores = [f"{name} {score(values[name])}" for name in objectives if name in values]
+    names = [f"test_{name.removeprefix('val_')}" for name in objectives]
+    scores += [f"{name} {score(test[name])}" for name in names if name in test]
+    rows = [("champion", f"trial {champion['trial']}: {', '.join(scores)}")]
+    if champion.get("version"):
+        version = f"{champion['registered_as']} version {champion['version']}, alias champion"
+        rows.append(("registered", version))
+    rows.append(("Keras model", champion["model"]))
+    rows += [
+        (each["format"], f"{each['path']} ({export_line(each)})") for each in champion.get("exports", ())
+    ]
+    return rows
+
+
+def _scores(values: Iterable[float], objectives: Mapping[str, str]) -> str:
+    return ", ".join(f"{metric} {score(value)}" for metric, value in zip(objectives, values, strict=True))
+
+
+def _facts(rows: Iterable[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for label, value in rows:
+        table.add_row(Text(label, style="bold"), Text(value, overflow="fold"))
+    return table
+
+
+def export_line(export: Mapping[str, Any]) -> str:
+    """Says how large an exported file is, and how well it agrees with Keras."""
+    parts = [f"{export['size_bytes'] / 1024:.0f} KiB"]
+    if export.get("agreement") is not None:
+        parts.append(f"agrees with Keras on {export['agreement']:.1%} of {export['samples']} samples")
+    parts.append(f"largest difference {export['largest_difference']:.1e}")
+    return ", ".join([*parts, *export.get("notes", ())])
+
+
+def space(parameters: Iterable[Parameter], overridden: Iterable[str]) -> Table:
+    """Lists hyperparameters: what is searched, and when they exist."""
+    changed = set(overridden)
+    table = plain_table("hyperparameter", "values", "default", "only if")
+    for parameter in parameters:
+        conditions = " and ".join(
+            f"{c.name} in {', '.join(number(v) for v in c.values)}" for c in parameter.conditions
+        )
+        name = Text(parameter.name)
+        if parameter.name in changed:
+            name.append(" (set in the file)", style="dim")
+        table.add_row(name, Text(span(parameter)), Text(number(parameter.default)), Text(conditions))
+    return table
+
+
+def span(parameter: Parameter) -> str:
+    """Says what values a hyperparameter can have: `16 to 512, step 2, log`."""
+    if parameter.low is None or parameter.high is None:
+        return ", ".join(number(value) for value in parameter.grid or ())
+    text = f"{number(parameter.low)} to {number(parameter.high)}"
+    if parameter.step is not None and not (parameter.step == 1 and parameter.sampling == "linear"):
+        text += f", step {number(parameter.step)}"
+    return text if parameter.sampling == "linear" else f"{text}, {parameter.sampling}"
+
+
+def check_facts(report: CheckReport) -> Table:
+    """Says what checking an experiment has shown."""
+    probe, data = report.probe, report.probe.data
+    size = report.space.size()
+    task = f"{data.task}, {len(data.class_names)} classes" if data.class_names else data.task
+    sizes = ", ".join(f"{rows} {split}" for split, rows in data.sizes.items())
+    rows = [
+        ("data", f"{data.name}: {task}; {sizes}"),
+        ("", ", ".join(f"{array} {shape}" for array, shape in data.shapes.items())),
+        ("model", f"{probe.parameters:,} weights with default values"),
+        ("objective", ", ".join(f"{o.direction} {o.metric}" for o in report.objectives)),
+        ("strategy", report.strategy.summary),
+        ("space", f"{size:,} combinations" if size is not None else "continuous"),
+        ("metrics", ", ".join(_main(dict.fromkeys(probe.metrics, 0.0))) + _and_classes(probe.metrics)),
+        ("versions", ", ".join(f"{name} {version}" for name, version in probe.versions.items())),
+    ]
+    return _facts(rows)
+
+
+def number(value: object) -> str:
+    """Writes a value short enough for a table: four significant digits."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def score(value: float) -> str:
+    """Writes a metric with as many digits as its neighbours in a column."""
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e3 else number(value)
+
+
+def describe(params: Mapping[str, object]) -> str:
+    """Writes hyperparameters on a line."""
+    return " ".join(f"{name}={number(value)}" for name, value in params.items())
+
+
+def duration(seconds: float | None) -> str:
+    """Writes a time: `3.2 s`, `4 min 10 s`, `2 h 5 min`."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _and_classes(metrics: Iterable[str]) -> str:
+    kinds = dict.fromkeys(name.partition("_class_")[0] for name in metrics if "_class_" in name)
+    return "".join(f", {kind}_class_..." for kind in kinds)
+
+
+def _main(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Leaves out the metrics of single classes."""
+    return {name: value for name, value in metrics.items() if "_class_" not in name}

@@ -1,0 +1,51 @@
+"""What a worker does with a job. This function, bound to the experiment, is what executors run."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from hpsearch.channel import Channel
+from hpsearch.errors import ModelError
+from hpsearch.experiment import Experiment
+from hpsearch.trial import Evaluation, Export, Job, Outcome, Probe, TrialSpec
+
+
+def perform(experiment: Experiment, job: Job, channel: Channel) -> Outcome:
+    """Does one job.
+
+    Args:
+        experiment: The experiment, with the models and data that were given from Python.
+        job: What to do.
+        channel: The way to the driver.
+
+    Returns:
+        The job's outcome; a `Failure` rather than an exception.
+    """
+    match job:
+        case TrialSpec():
+            from hpsearch.training.run import run_trial
+
+            return run_trial(experiment, job, channel)
+        case Probe():
+            from hpsearch.training import runtime
+            from hpsearch.training.probe import probe
+
+            runtime.set_up(experiment)
+            return probe(experiment, job)
+        case Evaluation():
+            from hpsearch.training.evaluate import evaluate
+
+            return evaluate(experiment, job)
+        case Export():
+            from hpsearch.export import export
+            from hpsearch.models import register_custom_objects
+
+            # A model given from Python is not there when a study is exported later; most need no class of it.
+            with suppress(ModelError):
+                register_custom_objects(experiment.model)
+            return export(job)
+
+
+def warm_up() -> None:
+    """Imports what every job needs, while the driver is still getting ready."""
+    import hpsearch.training.run  # noqa: F401

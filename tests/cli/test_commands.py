@@ -1,0 +1,187 @@
+"""Every command over one real, tiny study: three trials of which one fails."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import re
+
+import pytest
+
+from hpsearch.cli.entry import call
+
+MODEL = """
+import keras
+
+
+def build(hp):
+    units = hp.Choice("units", [2, 4, 8])
+    if units == 4:
+        raise ValueError("four is [bold]unlucky[/bold]")
+    layers = [keras.layers.Dense(units, "relu"), keras.layers.Dense(3, "softmax")]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+"""
+
+EXPERIMENT = """
+name: tiny
+model: net.py:build
+data: {name: blobs, options: {rows: 60}}
+objective: val_accuracy
+search: {strategy: grid, space: {batch_size: 16}}
+training: {epochs: 2}
+resources: {executor: inline}
+"""
+
+
+class Studied:
+    """The folder in which the study was made, and what `run` printed."""
+
+    def __init__(self, folder, code, out, err):
+        self.folder, self.code, self.out, self.err = folder, code, out, err
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studied")
+    (folder / "net.py").write_text(MODEL)
+    (folder / "tiny.yaml").write_text(EXPERIMENT)
+    before = os.getcwd()
+    os.chdir(folder)
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = call(["run", "tiny.yaml"])
+    finally:
+        os.chdir(before)
+    return Studied(folder, code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def here(studied, monkeypatch):
+    monkeypatch.chdir(studied.folder)
+    return studied
+
+
+def shown(capsys, *arguments, code=0):
+    assert call([str(each) for each in arguments]) == code
+    return capsys.readouterr().out
+
+
+def test_run_shows_progress_and_the_result(studied):
+    assert studied.code == 0, studied.err
+    lines = studied.out.splitlines()
+    assert lines[0].startswith("Starting the workers")
+    assert any(
+        line.startswith("[1/") or line.startswith("[1] trial 0 complete val_accuracy") for line in lines
+    )
+    assert any("failed (build): " in line and "four is [bold]unlucky[/bold]" in line for line in lines)
+    assert any("the best 2 of 2 complete trials" in line for line in lines)
+    assert "test_accuracy" in studied.out
+    assert "champion/tiny-float32.tflite" in studied.out
+    assert "tiny version 1" in studied.out
+    assert re.fullmatch(r"To browse all records: .*hpsearch'? ui( --uri .+)?", lines[-1])
+
+
+def test_status(here, capsys):
+    text = shown(capsys, "status")
+    assert "tiny" in text
+    assert "finished" in text
+    assert "2 complete, 1 failed" in text
+    assert "maximize val_accuracy" in text
+    for name in ("tiny", here.folder / "runs" / "tiny", here.folder / "tiny.yaml"):
+        assert shown(capsys, "status", name) == text
+    document = json.loads(shown(capsys, "status", "--json"))
+    assert document["study"] == "tiny"
+    assert document["state"] == "finished"
+    assert document["trials"] == {"complete": 2, "failed": 1}
+
+
+def test_trials(here, capsys):
+    text = shown(capsys, "trials")
+    assert "failed build:" in text
+    assert "[bold]unlucky[/bold]" in text  # what users write is no markup
+    assert "In all of them: batch_size=16" in text
+
+
+def test_trials_as_json(here, capsys):
+    document = json.loads(shown(capsys, "trials", "--json"))
+    assert [each["number"] for each in document] == [0, 1, 2]
+    assert sorted(each["state"] for each in document) == ["COMPLETE", "COMPLETE", "FAILED"]
+    failed = next(each for each in document if each["state"] == "FAILED")
+    assert failed["failure"]["kind"] == "build"
+    assert failed["values"] == {}
+    complete = next(each for each in document if each["state"] == "COMPLETE")
+    assert complete["values"]["val_accuracy"] == complete["metrics"]["val_accuracy"]
+    assert complete["params"]["units"] in (2, 8)
+    assert complete["epochs"] == 2
+
+
+def test_trials_as_csv(here, capsys):
+    rows = list(csv.DictReader(io.StringIO(shown(capsys, "trials", "--csv"))))
+    assert [row["number"] for row in rows] == ["0", "1", "2"]
+    assert {row["units"] for row in rows} == {"2", "4", "8"}
+    failed = next(row for row in rows if row["state"] == "FAILED")
+    assert failed["failure"] == "build"
+    assert failed["val_accuracy"] == ""
+    assert all(float(row["val_accuracy"]) >= 0 for row in rows if row["state"] == "COMPLETE")
+
+
+def test_best(here, capsys):
+    text = shown(capsys, "best")
+    document = json.loads(shown(capsys, "best", "--json"))
+    (best,) = document["best"]
+    assert best["number"] == document["champion"]["trial"]
+    assert f"trial {best['number']}" in text
+    assert "test_accuracy" in text
+    assert document["champion"]["exports"][0]["format"] == "float32"
+
+
+def test_run_again_changes_nothing_and_speaks_json(here, capsys):
+    before = json.loads(shown(capsys, "trials", "--json"))
+    assert call(["run", "tiny.yaml", "--json"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)  # nothing else on stdout
+    assert document["state"] == "finished"
+    assert [each["state"] for each in document["leaderboard"]] == ["COMPLETE", "COMPLETE"]
+    assert document["champion"]["version"] == "1"
+    assert "3 of them done before" in captured.err
+    assert json.loads(shown(capsys, "trials", "--json")) == before
+
+
+def test_export(here, capsys, tmp_path):
+    document = json.loads(shown(capsys, "trials", "--json"))
+    complete = [each["number"] for each in document if each["state"] == "COMPLETE"]
+    target = tmp_path / "out.tflite"
+    text = shown(capsys, "export", "--trial", complete[-1], "--output", target)
+    assert text.startswith(f"{target} (")
+    assert "agrees with Keras on 100.0% of" in text
+    assert target.stat().st_size > 0
+
+
+def test_export_of_a_trial_without_a_model(here, capsys):
+    assert call(["export", "--trial", "99"]) == 2
+    assert "trial 99 left no model" in capsys.readouterr().err
+
+
+def test_check(here, capsys):
+    text = shown(capsys, "check", "tiny.yaml")
+    assert "3 combinations" in text
+    assert "maximize val_accuracy" in text
+    assert "units" in text
+    assert "2, 4, 8" in text
+    assert "batch_size (set in the file)" in text
+    assert text.splitlines()[-1] == "tiny.yaml: all right."
+    document = json.loads(shown(capsys, "check", "tiny.yaml", "--json", "--set", "objective=accuracy"))
+    assert document["combinations"] == 3
+    assert document["objectives"] == {"accuracy": "maximize"}
+    assert "measured on the training data" in document["warnings"][0]
+
+
+def test_listings(capsys):
+    assert "Multi-layer perceptron" in shown(capsys, "models")
+    datasets = shown(capsys, "datasets")
+    assert all(name in datasets for name in ("digits", "mnist", "npz"))
+    assert json.loads(shown(capsys, "schema"))["required"] == ["model", "data", "objective"]

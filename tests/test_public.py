@@ -1,0 +1,35 @@
+import subprocess
+import sys
+
+import pytest
+
+import hpsearch
+
+
+def test_the_public_names_exist_and_are_few():
+    assert len(hpsearch.__all__) <= 18
+    for name in hpsearch.__all__:
+        assert getattr(hpsearch, name) is not None
+    assert set(dir(hpsearch)) >= set(hpsearch.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module `hpsearch` has no attribute `serch`"):
+        _ = hpsearch.serch
+
+
+HEAVY = "{'tensorflow', 'keras', 'keras_tuner', 'mlflow', 'optuna', 'pandas', 'matplotlib'}"
+
+
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        ("import hpsearch", HEAVY),
+        ("import hpsearch.cli", HEAVY),
+        ("from hpsearch import search", "{'tensorflow', 'keras', 'keras_tuner', 'mlflow', 'matplotlib'}"),
+    ],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(code, heavy):
+    code = f"import sys; {code}; print(sorted(set(sys.modules) & {heavy}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
