@@ -19,6 +19,7 @@ from hpsearch import experiment_file
 from hpsearch.errors import ExperimentError, fault
 from hpsearch.experiment_errors import Expected, Origin, explain, reject
 from hpsearch.experiment_forms import (
+    Count,
     OverrideForm,
     Section,
     as_data,
@@ -31,6 +32,7 @@ from hpsearch.experiment_forms import (
     flatten,
     plain,
 )
+from hpsearch.experiment_training import TrainingSection
 from hpsearch.space import Override
 from hpsearch.trial import Value
 
@@ -51,7 +53,6 @@ Pruner = Literal[
 StrategyName = Literal["grid", "random", "bayesian", "hyperband", "optuna"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -158,31 +159,6 @@ class SearchSection(Section):
         return self
 
 
-class EarlyStopping(Section):
-    """Stops a trial whose metric no longer improves; the best epoch's weights are kept in any case."""
-
-    patience: Count = 5
-    """Epochs without an improvement."""
-    min_delta: float = Field(default=0.0, ge=0)
-    """A smaller change is no improvement."""
-    monitor: str | None = Field(default=None, min_length=1)
-    """Default: the first objective."""
-
-
-class TrainingSection(Section):
-    """How each trial trains; `search.space` can search epochs, batch_size, optimizer, learning_rate."""
-
-    epochs: Count = 10
-    batch_size: Count = 32
-    optimizer: str | None = Field(default=None, min_length=1)
-    """A Keras optimizer's name. Default: what the model compiled with."""
-    learning_rate: float | None = Field(default=None, gt=0)
-    """Default: what the model compiled with."""
-    early_stopping: EarlyStopping | None = None
-    deterministic: bool = False
-    """Whether a trial gives the same bits every time, on one thread; slower."""
-
-
 class ResourcesSection(Section):
     """Where trials run."""
 
@@ -191,6 +167,8 @@ class ResourcesSection(Section):
     slots: Count | None = None
     """Trials at a time. Default: one a GPU, else one a `cores_per_trial`."""
     cores_per_trial: Count = 1
+    gpus_per_trial: Count = 1
+    """Where there are GPUs; with several, set `training.distribute`."""
     trial_timeout_s: Seconds | None = None
     """Seconds after which a trial fails."""
 
@@ -324,7 +302,8 @@ class Experiment(Section):
     def identity(self) -> dict[str, Value]:
         """Returns the settings that must not change when a study continues.
 
-        Budgets, resources, tracking and export may change; so may the folders of the user's files.
+        Budgets, resources, tracking and export may change; so may the folders of the user's files, and
+        what is written beside the results.
         """
         values = self._plain()
         for key in ("model", "data"):
@@ -334,6 +313,8 @@ class Experiment(Section):
         search = {
             key: values["search"][key] for key in ("strategy", "seed", "space") if key in values["search"]
         }
+        for key in ("checkpoints", "tensorboard"):
+            values["training"].pop(key, None)
         kept = {key: values[key] for key in ("model", "data", "objective", "training")}
         return flatten({**kept, "search": search})
 

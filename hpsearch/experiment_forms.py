@@ -18,6 +18,7 @@ from hpsearch.experiment_errors import Expected, reject
 from hpsearch.space import Override
 
 Scalar = bool | int | float | str
+Count = Annotated[int, Field(ge=1)]
 _OVERRIDES = "a value, a list of values, or `low`, `high`, `step`, `log`"
 
 
@@ -92,6 +93,44 @@ def as_strategy(value: Any) -> Any:
 def as_tuple(value: Any) -> Any:
     """One of something, or a list of them."""
     return (value,) if isinstance(value, str) else value
+
+
+def name_or_mapping(value: Any) -> Any:
+    """A name, or a mapping with `name` and arguments."""
+    name = value.get("name") if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping) and name is None:
+        raise reject("`name` is missing")
+    if value is not None and (not isinstance(name, str) or not name):
+        raise reject("wrong type")
+    return value
+
+
+def as_loss(value: Any) -> Any:
+    """A name, a mapping with `name` and arguments, or a mapping of these by output."""
+    if isinstance(value, Mapping) and "name" not in value:
+        if not value:
+            raise reject("must not be empty")
+        return {str(output): name_or_mapping(each) for output, each in value.items()}
+    return name_or_mapping(value)
+
+
+def as_class_weight(value: Any) -> Any:
+    """`balanced`, or numbers by class, whose names YAML may have read as numbers."""
+    if value is None or value == "balanced":
+        return value
+    if not isinstance(value, Mapping) or not value:
+        raise reject("wrong type")
+    for each in value.values():
+        if _number(each) < 0:
+            raise reject("a weight is below 0", expected="numbers of at least 0", received=str(each))
+    return {str(name): float(each) for name, each in value.items()}
+
+
+def as_steps(value: Any) -> Any:
+    """A number of steps, or `epoch`."""
+    if value not in (None, "epoch") and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise reject("wrong value")
+    return value
 
 
 def as_plug_in(names: Any) -> BeforeValidator:

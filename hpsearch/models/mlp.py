@@ -9,6 +9,8 @@ import keras_tuner
 
 from hpsearch.models.ending import compile_model, predict, single_input
 
+INITIALIZERS = ["glorot_uniform", "he_normal", "random_uniform", "random_normal"]
+
 
 class MLP(keras_tuner.HyperModel):  # type: ignore[misc]  # untyped library
     """Multi-layer perceptron: a stack of dense layers, for classes or numbers.
@@ -27,7 +29,7 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]  # untyped library
     | `layers` | 1 to `max_layers` | 1 |
     | `units_1`, `units_2`, ... | 16, 32, 64, 128, 256, 512; one a layer | 64 |
     | `activation` | relu, tanh, gelu | relu |
-    | `initializer` | glorot_uniform, he_normal | glorot_uniform |
+    | `initializer` | glorot_uniform, he_normal, random_uniform, random_normal | glorot_uniform |
     | `batch_norm` | before each activation or not | no |
     | `dropout` | 0.0 to 0.5 in steps of 0.1, after each activation | 0.0 |
     | `l2` | 0, 1e-5, 1e-4, 1e-3 on each kernel | 0 |
@@ -80,7 +82,7 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]  # untyped library
         """
         layers = hp.Int("layers", 1, self.max_layers, default=1)
         activation = hp.Choice("activation", ["relu", "tanh", "gelu"])
-        initializer = hp.Choice("initializer", ["glorot_uniform", "he_normal"])
+        initializer = hp.Choice("initializer", INITIALIZERS)
         batch_norm = hp.Boolean("batch_norm")
         dropout = hp.Float("dropout", 0.0, 0.5, step=0.1)
         l2 = hp.Choice("l2", [0.0, 1e-5, 1e-4, 1e-3])

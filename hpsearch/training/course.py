@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from hpsearch.errors import ObjectiveError, did_you_mean, fault
-from hpsearch.experiment import EarlyStopping, Experiment, ObjectiveSection
+from hpsearch.experiment import Experiment, ObjectiveSection
+from hpsearch.experiment_training import EarlyStopping
 from hpsearch.objective import Objective, resolve
 from hpsearch.training.failures import NotFiniteError
 from hpsearch.trial import Epoch
