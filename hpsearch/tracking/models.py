@@ -47,14 +47,16 @@ def log_model(
     from mlflow.entities import LoggedModelOutput
 
     model = find_model(client, experiment_id, run_id)
-    if model is None:
-        params = client.get_run(run_id).data.params
-        model = client.create_logged_model(
-            experiment_id, name=MODEL_NAME, source_run_id=run_id, params=params, model_type="keras"
-        )
-    if model.status == "READY":
+    if model is not None and model.status == "READY":
         return str(model.model_id)
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    run = client.get_run(run_id)
+    if model is None:
+        model = client.create_logged_model(
+            experiment_id, name=MODEL_NAME, source_run_id=run_id, params=run.data.params, model_type="keras"
+        )
+    linked = run.outputs.model_outputs if run.outputs else ()
+    if model.model_id not in {output.model_id for output in linked}:  # a second link is refused
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     client.log_model_artifact(model.model_id, str(keras_file), "data")
     with tempfile.TemporaryDirectory() as folder:
         describe_model(Path(folder), model.model_id, run_id, record, keras_file.stat().st_size)
