@@ -22,16 +22,16 @@ class Course:
 
     Args:
         experiment: Its objectives and `training.early_stopping` are read.
-        any_metric: Whether the user's own code trains, so that an objective may appear at the end only.
+        users_own: Whether the user's own code trains, so that an objective may appear at the end only.
     """
 
-    def __init__(self, experiment: Experiment, *, any_metric: bool = False) -> None:
+    def __init__(self, experiment: Experiment, *, users_own: bool = False) -> None:
         self.epochs: list[Epoch] = []
         self.best: Epoch | None = None
         """That with the best value of the first objective; the first of equals."""
         self._objectives = experiment.objective
         self._early_stopping = experiment.training.early_stopping
-        self._any_metric = any_metric
+        self.users_own = users_own
         self._began = 0
 
     @property
@@ -55,7 +55,7 @@ class Course:
         """
         epoch = Epoch(len(self.epochs) + 1, dict(metrics), time.time())
         self.epochs.append(epoch)
-        if not self._any_metric:
+        if not self.users_own:
             self._require(metrics, (section.metric for section in self._objectives), "objective")
         self.check_finite(metrics, f"epoch {epoch.number}")
         if self.best is None or self._is_better(epoch, self.best):
@@ -81,7 +81,7 @@ class Course:
             return False
         section = self._watched(rule)
         since = self.epochs[self._began :]
-        if not self._any_metric:
+        if not self.users_own:
             self._require(since[0].metrics, [section.metric], "training.early_stopping.monitor")
         values = [epoch.metrics[section.metric] for epoch in since if section.metric in epoch.metrics]
         if not values:

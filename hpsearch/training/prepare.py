@@ -38,6 +38,8 @@ class Prepared:
         custom_fit: Whether the user overrode `HyperModel.fit`.
         fit_chooses: Names (`epochs`, `batch_size`) that the user's fit gives `model.fit` itself, so
             that giving them to the user's fit as keywords would be an error.
+        reporting: Callbacks that come before `Watch` and add to an epoch's metrics.
+        callbacks: Callbacks that come after `Watch`, which puts all metrics into the logs.
     """
 
     model: keras.Model
@@ -47,6 +49,8 @@ class Prepared:
     batch_size: int | None
     custom_fit: bool
     fit_chooses: frozenset[str] = frozenset()
+    reporting: tuple[keras.callbacks.Callback, ...] = ()
+    callbacks: tuple[keras.callbacks.Callback, ...] = ()
 
 
 def prepare(

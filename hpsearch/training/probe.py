@@ -19,6 +19,7 @@ from hpsearch.files import write_text
 from hpsearch.space import Parameter, Space
 from hpsearch.training.compatibility import first_rows, try_input, try_step
 from hpsearch.training.explore import explore
+from hpsearch.training.fit import training_data
 from hpsearch.training.outputs import metric_names
 from hpsearch.training.prepare import prepare
 from hpsearch.training.settings import fixed_settings
@@ -40,7 +41,8 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
         sizes and versions.
 
     Raises:
-        UsageError: The data, the model or an override of what it declares is wrong.
+        UsageError: The data, the model, an override of what it declares, or a setting of `training` that
+            does not fit them is wrong.
     """
     data = load_data(experiment.data)
     seed = experiment.search.seed
@@ -48,7 +50,7 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
         experiment, data, lambda parameter: _overridden(experiment, parameter).default, seed=seed
     )
     model, where = prepared.model, f"model {experiment.model.name}"
-    batch = first_rows(model, data)
+    batch = first_rows(model, training_data(experiment, prepared, data, seed=seed).data)
     outputs = try_input(model, batch, where=where)
     parameters = model.count_params()
     _write_summary(model, Path(job.folder) / "model.txt")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from hpsearch.experiment import Experiment
 
 HISTORY, PARAMS, RESULT = "history.csv", "params.json", "result.json"
+CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
+"""Folders that are no part of the result: they stay where they are."""
 FORMAT = 1
 
 
@@ -106,8 +109,13 @@ def read_result(
 
 
 def forget_result(folder: Path) -> None:
-    """Removes an earlier result: from here on the folder's files are another run's."""
+    """Removes an earlier result: from here on the folder's files are another run's.
+
+    What a run adds to file by file goes too, as what the earlier one left would be taken for this one's.
+    """
     (folder / RESULT).unlink(missing_ok=True)
+    for name in (CHECKPOINTS, TENSORBOARD):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _identity(experiment: Experiment, spec: TrialSpec, chosen: Mapping[str, Value]) -> dict[str, Any]:

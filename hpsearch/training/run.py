@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.datasets import load_data
 from hpsearch.datasets.text import FILE as VOCABULARY
 from hpsearch.datasets.text import vocabulary_of, write_vocabulary
-from hpsearch.errors import ModelError, fault
-from hpsearch.files import whole
 from hpsearch.training import record, runtime
 from hpsearch.training.course import Course
-from hpsearch.training.failures import failure_of, one_line
-from hpsearch.training.fit import fit
+from hpsearch.training.failures import failure_of
+from hpsearch.training.fit import BATCH_SIZE, fit, training_data
 from hpsearch.training.hyperparameters import chooser
 from hpsearch.training.plots import draw_curves, draw_judged
 from hpsearch.training.prepare import prepare
+from hpsearch.training.saving import MODEL, keeper, save_model
+from hpsearch.training.tensorboard import tensorboard
 from hpsearch.training.validation import validation, validation_after
 from hpsearch.training.watch import PrunedError, Watch
 from hpsearch.trial import Epoch, Failure, FailureKind, Result, TrialSpec, Value
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from hpsearch.experiment import Experiment
     from hpsearch.space import Parameter
     from hpsearch.training.prepare import Prepared
-
-MODEL = "model.keras"
-BATCH_SIZE = 32  # Keras's own default
 
 
 def run_trial(experiment: Experiment, spec: TrialSpec, channel: Channel) -> Result | Failure:
@@ -86,7 +83,7 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
     prepared = prepare(experiment, data, chooser(spec.params, ledger), seed=spec.seed)
     channel.built(dict(prepared.hp.values))
     stage.kind = FailureKind.ERROR
-    course = Course(experiment, any_metric=prepared.custom_fit)
+    course = Course(experiment, users_own=prepared.custom_fit)
     validate = validation_after if prepared.custom_fit else validation
     watch = Watch(
         prepared.model,
@@ -94,11 +91,14 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
         validate(data, prepared.batch_size or BATCH_SIZE),
         channel,
         prunable=spec.prunable,
+        keep=keeper(experiment.training.checkpoints, folder),
     )
-    try:
-        returned, pruned = fit(prepared, data, watch, seed=spec.seed), False
-    except PrunedError:
-        returned, pruned = {}, True
+    training = training_data(experiment, prepared, data, seed=spec.seed)
+    with tensorboard(experiment, prepared, folder) as callbacks:
+        try:
+            returned = fit(prepared, training, watch, callbacks)
+        except PrunedError:
+            returned = {}
     metrics = course.finish(returned)
     params = dict(prepared.hp.values)
     files = _write(folder, watch, params)
@@ -111,7 +111,7 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
         epochs=len(course.epochs),
         best_epoch=course.best.number if course.best else 0,
         duration_s=time.monotonic() - started_s,
-        pruned=pruned,
+        pruned=watch.pruned,
         facts=_facts(prepared, watch),
         files=files,
     )
@@ -177,30 +177,6 @@ def _own_files(prepared: Prepared, data: Data, folder: Path) -> tuple[str, ...]:
     except Exception as error:
         print(f"hpsearch: after_fit failed: {type(error).__name__}: {error}", file=sys.stderr)
         return ()
-
-
-def save_model(target: Path, model: Any) -> str:
-    """Saves the whole model, compiled, in Keras's format; returns the file's name.
-
-    Raises:
-        ModelError: It holds something Keras cannot save.
-    """
-    try:
-        with whole(target) as path:
-            model.save(path)
-    except OSError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            fault(
-                "model",
-                "was trained but cannot be saved",
-                received=one_line(error),
-                advice="Give each layer of your own a `get_config()`, and register its class with "
-                "`@keras.saving.register_keras_serializable()`.",
-            )
-        ) from error
-    return target.name
 
 
 def _drawn(draw: Any, target: Path, *what: Any) -> list[str]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 from hpsearch.training.snapshot import Snapshot
+from hpsearch.trial import Epoch
 
 if TYPE_CHECKING:
     from hpsearch.channel import Channel
     from hpsearch.training.course import Course
     from hpsearch.training.outputs import Judged
     from hpsearch.training.validation import Validate
-    from hpsearch.trial import Epoch
+
+
+Keep = Callable[[keras.Model, Epoch], None]
+"""Keeps a model as it is after an epoch."""
 
 
 class PrunedError(BaseException):
@@ -33,10 +37,18 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         validate: Adds the validation's metrics to an epoch's.
         channel: The way to the driver.
         prunable: Whether the driver's answer must be awaited after each epoch.
+        keep: Keeps models after epochs, or None.
     """
 
     def __init__(
-        self, model: keras.Model, course: Course, validate: Validate, channel: Channel, *, prunable: bool
+        self,
+        model: keras.Model,
+        course: Course,
+        validate: Validate,
+        channel: Channel,
+        *,
+        prunable: bool,
+        keep: Keep | None = None,
     ) -> None:
         super().__init__()
         self.course = course
@@ -44,9 +56,12 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         """Of the best epoch."""
         self.judged: tuple[Judged, ...] = ()
         """Validation predictions of the best epoch."""
+        self.pruned = False
+        """Whether the driver answered *prune*."""
         self._validate = validate
         self._channel = channel
         self._prunable = prunable
+        self._keep = keep
         self.set_model(model)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
@@ -57,7 +72,8 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         """Takes an epoch in. Its number is our own count, as a user may call `fit` twice.
 
         Raises:
-            PrunedError: The driver answered *prune*.
+            PrunedError: The driver answered *prune*, and the user's own code trains, which may look at
+                nothing else.
             NotFiniteError: The loss or an objective is NaN or infinite.
             ObjectiveError: An objective is not reported.
         """
@@ -66,7 +82,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         judged = self._validate(self.model, metrics)
         logs.update({name: value for name, value in metrics.items() if name not in logs})
         self.add(metrics, judged)
-        if self.course.exhausted():
+        if self.pruned or self.course.exhausted():
             self.model.stop_training = True
 
     def catch_up(self, rows: Sequence[dict[str, float]]) -> None:
@@ -82,7 +98,10 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         reported = self.course.add(metrics)
         if self.course.best is reported:
             self.snapshot, self.judged = Snapshot.take(self.model), judged
-        if not self._channel.report(reported, await_answer=self._may_stop(reported)):
+        if self._keep is not None:
+            self._keep(self.model, reported)
+        self.pruned = not self._channel.report(reported, await_answer=self._may_stop(reported))
+        if self.pruned and self.course.users_own:
             raise PrunedError
 
     def _may_stop(self, epoch: Epoch) -> bool:

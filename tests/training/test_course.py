@@ -10,8 +10,8 @@ from hpsearch.training.course import Course, waited
 from hpsearch.training.failures import NotFiniteError
 
 
-def course(make_experiment, objective="val_loss", any_metric=False, **training) -> Course:
-    return Course(make_experiment(objective=objective, **training), any_metric=any_metric)
+def course(make_experiment, objective="val_loss", users_own=False, **training) -> Course:
+    return Course(make_experiment(objective=objective, **training), users_own=users_own)
 
 
 @settings(max_examples=200, deadline=None)
@@ -61,7 +61,7 @@ def test_every_objective_must_be_reported(make_experiment):
 
 
 def test_a_users_fit_may_name_its_objective_at_the_end(make_experiment):
-    watched = course(make_experiment, "val_auc", any_metric=True)
+    watched = course(make_experiment, "val_auc", users_own=True)
     watched.add({"loss": 1.0})
     watched.add({"loss": 2.0})
     assert watched.best is watched.epochs[1]  # nothing to choose by: the last

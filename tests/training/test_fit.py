@@ -11,7 +11,7 @@ from keras import layers
 
 from hpsearch.datasets.data import Split
 from hpsearch.testing.trials import overlapping, small
-from hpsearch.training.fit import Shuffled
+from hpsearch.training.feed import Shuffled, Turn
 from hpsearch.training.run import run_trial
 from hpsearch.trial import Failure, FailureKind, Result
 
@@ -279,8 +279,6 @@ class TestOrder:
 
     def test_keras_trains_in_it(self, make_experiment, spec, driver):
         """Each epoch has its own order, the first is epoch 0's: as rows one by one would be."""
-        from hpsearch.training.fit import _Turn
-
         x, y = overlapping(30)
         seen: list[float] = []
 
@@ -299,6 +297,6 @@ class TestOrder:
         model = Note()
         model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
         source = Shuffled(Split(x, y), 8, seed=5)
-        model.fit(source, epochs=3, shuffle=False, verbose=0, callbacks=[_Turn(source)])
+        model.fit(source, epochs=3, shuffle=False, verbose=0, callbacks=[Turn(source)])
         expected = [x[np.random.default_rng([5, epoch]).permutation(30), 0] for epoch in range(3)]
         assert seen == np.concatenate(expected).tolist()
