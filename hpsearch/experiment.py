@@ -24,9 +24,9 @@ from hpsearch.experiment_forms import (
     Section,
     as_data,
     as_model,
+    as_named,
     as_objectives,
     as_plug_in,
-    as_strategy,
     as_tuple,
     different_metrics,
     flatten,
@@ -131,7 +131,7 @@ class SearchSection(Section):
 
     strategy: Annotated[
         StrategySection,
-        BeforeValidator(as_strategy, json_schema_input_type=StrategyName | StrategySection),
+        BeforeValidator(as_named, json_schema_input_type=StrategyName | StrategySection),
         Expected("a strategy's name, or a mapping with `name`"),
     ] = StrategySection()
     trials: Count | None = None

@@ -50,9 +50,8 @@ def fit(prepared: Prepared, data: Data, watch: Watch, *, seed: int) -> dict[str,
         return metrics
     ordered = InLanes if fixed_batch(prepared.model) else Shuffled
     source = ordered(data.train, prepared.batch_size or 32, seed)
-    prepared.model.fit(
-        source, epochs=prepared.epochs, shuffle=False, verbose=0, callbacks=[watch, _Turn(source)]
-    )
+    callbacks = [*prepared.reporting, watch, _Turn(source), *prepared.callbacks]
+    prepared.model.fit(source, epochs=prepared.epochs, shuffle=False, verbose=0, callbacks=callbacks)
     return {}
 
 
@@ -127,7 +126,7 @@ def _users_fit(prepared: Prepared, data: Data, watch: Watch, seed: int) -> Any:
     keywords: dict[str, Any] = {
         "validation_data": (validation.x, validation.y, *weights),
         "epochs": prepared.epochs,
-        "callbacks": [watch],
+        "callbacks": [*prepared.reporting, watch, *prepared.callbacks],
         "verbose": 0,
     }
     if prepared.batch_size is not None:

@@ -24,6 +24,7 @@ from hpsearch.training.fit import fit
 from hpsearch.training.hyperparameters import chooser
 from hpsearch.training.plots import draw_curves, draw_judged
 from hpsearch.training.prepare import prepare
+from hpsearch.training.schedules import portable
 from hpsearch.training.validation import validation, validation_after
 from hpsearch.training.watch import PrunedError, Watch
 from hpsearch.trial import Epoch, Failure, FailureKind, Result, TrialSpec, Value
@@ -186,7 +187,7 @@ def save_model(target: Path, model: Any) -> str:
         ModelError: It holds something Keras cannot save.
     """
     try:
-        with whole(target) as path:
+        with portable(model), whole(target) as path:
             model.save(path)
     except OSError:
         raise
