@@ -26,6 +26,17 @@ def compiled_with(model: keras.Model) -> dict[str, Any]:
     return config
 
 
+def compiles_its_own_way(model: keras.Model) -> bool:
+    """Whether a model's class has a `compile` without `optimizer`, so that Keras's cannot stand in for it."""
+    import keras
+
+    own = type(model).compile
+    overridden = own is not keras.Model.compile
+    return getattr(model, "_compile_config", None) is None or (
+        overridden and "optimizer" not in signature(own).parameters
+    )
+
+
 def recompile(model: keras.Model, where: str, **changes: Any) -> None:
     """Compiles a model again; all that is not among `changes` stays.
 
@@ -39,9 +50,7 @@ def recompile(model: keras.Model, where: str, **changes: Any) -> None:
     """
     import keras
 
-    overridden = type(model).compile is not keras.Model.compile
-    own_way = overridden and "optimizer" not in signature(type(model).compile).parameters
-    if own_way or getattr(model, "_compile_config", None) is None:
+    if compiles_its_own_way(model):
         raise ModelError(
             fault(
                 where,
@@ -49,6 +58,10 @@ def recompile(model: keras.Model, where: str, **changes: Any) -> None:
                 advice=f'Let the model declare hp.Choice("{where}", ...) itself.',
             )
         )
+    arguments = {**compiled_with(model), **changes}
+    scaling = keras.optimizers.LossScaleOptimizer
+    if isinstance(model.optimizer, scaling) and not isinstance(arguments["optimizer"], scaling):
+        # Keras would do so by the model's policy, which a saved model does not keep.
+        arguments["optimizer"] = scaling(arguments["optimizer"], name="loss_scale_optimizer")
     # Keras's compile, because an overriding one takes other arguments; what it added stays.
-    scaled = inner_optimizer(model.optimizer) is not model.optimizer
-    keras.Model.compile(model, **{**compiled_with(model), **changes}, auto_scale_loss=scaled)
+    keras.Model.compile(model, **arguments, auto_scale_loss=False)

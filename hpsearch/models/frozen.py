@@ -26,7 +26,7 @@ def freeze(model: keras.Model, patterns: Sequence[str]) -> None:
     Raises:
         ModelError: A pattern matches no layer, or nothing is left to learn.
     """
-    layers = model._flatten_layers(include_self=False)
+    layers = [each for each in model._flatten_layers(include_self=False) if not _is_input(each)]
     for pattern in patterns:
         matching = [layer for layer in layers if fnmatchcase(layer.name, pattern)]
         if not matching:
@@ -50,6 +50,10 @@ def freeze(model: keras.Model, patterns: Sequence[str]) -> None:
 def is_frozen(layer: keras.layers.Layer) -> bool:
     """Whether `freeze` froze a layer."""
     return bool(getattr(layer, _MARK, False))
+
+
+def _is_input(layer: keras.layers.Layer) -> bool:
+    return type(layer).__name__ == "InputLayer"
 
 
 def _listed(names: Sequence[str]) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import ModelError, fault
-from hpsearch.models.compiled import compiled_with, inner_optimizer, recompile
+from hpsearch.models.compiled import compiled_with, compiles_its_own_way, inner_optimizer, recompile
 from hpsearch.training.losses import changed_loss
 from hpsearch.training.optimizers import (
     ATTRIBUTES,
@@ -72,6 +72,8 @@ def apply_settings(
             changes["loss"] = loss
     if optimizer is not current:
         changes["optimizer"] = optimizer
+    elif current is not model.optimizer and training.dtype_policy and not compiles_its_own_way(model):
+        changes["optimizer"] = model.optimizer  # with its loss scaling, which a saved model then keeps
     if changes:
         recompile(model, "optimizer" if "optimizer" in changes else "loss", **changes)
     if training.steps_per_execution is not None:
