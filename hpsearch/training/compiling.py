@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from hpsearch.trial import Value
 
 
+RATE_SETTINGS = ("learning_rate", "schedule", "warmup_epochs")
+
+
 def apply_settings(
     model: keras.Model,
     training: TrainingSection,
@@ -52,7 +55,7 @@ def apply_settings(
     """
     current = inner_optimizer(model.optimizer)
     optimizer = _new_optimizer(model, training, values, declared) or current
-    if hasattr(optimizer, "optimizers") and values.keys() & {"learning_rate", "schedule", *ATTRIBUTES}:
+    if hasattr(optimizer, "optimizers") and values.keys() & {*RATE_SETTINGS, *ATTRIBUTES}:
         raise ModelError(
             fault(
                 "optimizer",
@@ -113,25 +116,16 @@ def _set_rate(
     """Sets the learning rate, or the schedule that begins with it."""
     rate, name = values.get("learning_rate"), values.get("schedule")
     warmup_epochs = float(values.get("warmup_epochs", 0))
-    current = rate_of(optimizer)
-    if current is None and name is None and (rate is not None or warmup_epochs):
-        raise ModelError(
-            fault(
-                "warmup_epochs" if rate is None else "learning_rate",
-                "the model's optimizer follows a schedule",
-                expected="an optimizer compiled with a number",
-                received=type(optimizer._learning_rate).__name__,
-                advice='Let the model build its schedule from hp.Float("learning_rate", ...), or write '
-                "`training.schedule`, which takes its place.",
-            )
-        )
-    if rate is None:
-        rate = declared.get("learning_rate") if current is None else current
     if name is None and not warmup_epochs:
-        if "learning_rate" in values:
-            set_rate(optimizer, float(values["learning_rate"]))
+        if rate is not None:
+            _require_number(optimizer, "learning_rate")
+            set_rate(optimizer, float(rate))
         return
-    if rate is None:
+    if name is None:
+        _require_number(optimizer, "warmup_epochs")
+    known = (rate, rate_of(optimizer), declared.get("learning_rate"))
+    start = next((float(each) for each in known if each is not None), None)
+    if start is None:
         raise ModelError(
             fault(
                 "schedule",
@@ -141,8 +135,22 @@ def _set_rate(
             )
         )
     arguments = arguments_of(training.schedule, name)
-    schedule = make_schedule(str(name or "constant"), arguments, float(rate), warmup_epochs, pace)
+    schedule = make_schedule(str(name or "constant"), arguments, start, warmup_epochs, pace)
     if schedule is None:
-        set_rate(optimizer, float(rate))
+        set_rate(optimizer, start)
     else:
         optimizer.learning_rate = schedule
+
+
+def _require_number(optimizer: Any, where: str) -> None:
+    if rate_of(optimizer) is None:
+        raise ModelError(
+            fault(
+                where,
+                "the model's optimizer follows a schedule",
+                expected="an optimizer compiled with a number",
+                received=type(optimizer._learning_rate).__name__,
+                advice='Let the model build its schedule from hp.Float("learning_rate", ...), or write '
+                "`training.schedule`, which takes its place.",
+            )
+        )

@@ -120,6 +120,8 @@ def rate_of(optimizer: keras.optimizers.Optimizer) -> float | None:
 
 def take_over_rate(fresh: keras.optimizers.Optimizer, old: keras.optimizers.Optimizer) -> None:
     """Gives an optimizer the rate or schedule that another was given on purpose: not its default."""
+    if hasattr(old, "optimizers"):  # each of several has a rate of its own
+        return
     rate = rate_of(old)
     default = inspect.signature(type(old)).parameters.get("learning_rate")
     if rate is None:

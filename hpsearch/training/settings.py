@@ -148,8 +148,8 @@ def check_settings(
         ModelError: The model is not compiled, or a schedule cannot work with the rest.
     """
     space, training = experiment.search.space, experiment.training
-    wanted = [name for name in COMPILED if (name in fixed_settings(experiment) or name in space)]
-    wanted = [name for name in wanted if name not in skip]
+    given = fixed_settings(experiment).keys() | space.keys()
+    wanted = [name for name in COMPILED if name in given and name not in skip]
     others = [name for name in ("loss", "steps_per_execution") if getattr(training, name) is not None]
     if not compiled and (wanted or others):
         raise ModelError(

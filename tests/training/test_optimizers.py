@@ -163,6 +163,16 @@ def test_arguments_make_the_optimizer_anew_with_the_rate_set_on_purpose(data):
     assert float(optimizer.learning_rate) == pytest.approx(0.03)
 
 
+def several():
+    return keras.optimizers.MultiOptimizer({"default": keras.optimizers.Adam(), "x": keras.optimizers.SGD()})
+
+
+def test_one_takes_the_place_of_several(data):
+    optimizer = prepared(data, several, optimizer="adam", weight_decay=0.1).model.optimizer
+    assert (type(optimizer), optimizer.weight_decay) == (keras.optimizers.Adam, 0.1)
+    assert float(optimizer.learning_rate) == pytest.approx(1e-3)
+
+
 def test_of_a_model_that_declares_its_optimizer(data):
     def build(hp):
         model = built()
@@ -234,9 +244,7 @@ BROKEN = {
     ),
     "several optimizers": (
         {
-            "own": lambda: keras.optimizers.MultiOptimizer(
-                {"default": keras.optimizers.Adam(), "x": keras.optimizers.SGD()}
-            ),
+            "own": several,
             "weight_decay": 0.1,
         },
         "optimizer: the model compiles with several",
