@@ -24,9 +24,9 @@ from hpsearch.experiment_forms import (
     Section,
     as_data,
     as_model,
+    as_named,
     as_objectives,
     as_plug_in,
-    as_strategy,
     as_tuple,
     different_metrics,
     flatten,
@@ -131,7 +131,7 @@ class SearchSection(Section):
 
     strategy: Annotated[
         StrategySection,
-        BeforeValidator(as_strategy, json_schema_input_type=StrategyName | StrategySection),
+        BeforeValidator(as_named, json_schema_input_type=StrategyName | StrategySection),
         Expected("a strategy's name, or a mapping with `name`"),
     ] = StrategySection()
     trials: Count | None = None
@@ -142,7 +142,8 @@ class SearchSection(Section):
     """Every number of the search follows from it."""
     space: dict[str, Annotated[Override, OverrideForm()]] = Field(default_factory=dict)
     """By hyperparameter: a value, a list of values, or `low`, `high`, `step`, `log` of a range. For every
-    model `epochs`, `batch_size`, `optimizer` and `learning_rate` can be searched."""
+    model `epochs`, `batch_size`, `optimizer`, `learning_rate`, `schedule`, `warmup_epochs`, `momentum`,
+    `weight_decay`, `clip_norm`, `clip_value` and `label_smoothing` can be searched."""
     max_failures_in_a_row: Count = 5
     """Failed trials after which the search stops."""
 

@@ -85,7 +85,7 @@ def different_metrics(sections: tuple[Any, ...]) -> tuple[Any, ...]:
     return sections
 
 
-def as_strategy(value: Any) -> Any:
+def as_named(value: Any) -> Any:
     """A name, or a mapping."""
     return {"name": value} if isinstance(value, str) else value
 

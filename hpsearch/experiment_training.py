@@ -2,23 +2,95 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from hpsearch.experiment_errors import Expected
+from hpsearch.experiment_errors import Expected, reject
 from hpsearch.experiment_forms import (
     Count,
     Section,
     as_class_weight,
     as_loss,
-    as_plug_in,
+    as_named,
     as_steps,
     as_tuple,
     name_or_mapping,
 )
 
-Schedule = Literal["constant", "exponential", "cosine", "plateau"]
+ScheduleName = Literal["constant", "exponential", "cosine", "plateau"]
+_ARGUMENTS = {
+    "constant": (),
+    "exponential": ("decay_rate", "decay_epochs", "staircase"),
+    "cosine": ("decay_epochs", "alpha"),
+    "plateau": ("monitor", "mode", "factor", "patience", "min_delta", "cooldown", "min_lr"),
+}
+_OF_OPTIMIZER = {
+    "learning_rate": "learning_rate",
+    "momentum": "momentum",
+    "weight_decay": "weight_decay",
+    "clip_norm": "global_clipnorm",
+    "clip_value": "clipvalue",
+}
+"""Settings that Keras knows as arguments of an optimizer, with Keras's names."""
+
+
+class ScheduleSection(Section):
+    """How the learning rate changes; a name alone takes the defaults.
+
+    | name | the rate | arguments |
+    | --- | --- | --- |
+    | `constant` | stays | |
+    | `exponential` | falls by a factor, before every step | `decay_rate`, `decay_epochs`, `staircase` |
+    | `cosine` | falls along half a cosine, before every step | `decay_epochs`, `alpha` |
+    | `plateau` | falls when a metric no longer improves, after an epoch | `monitor`, `mode`, `factor`, \
+    `patience`, `min_delta`, `cooldown`, `min_lr` |
+
+    Keras calls them `ExponentialDecay`, `CosineDecay` and `ReduceLROnPlateau`; its steps are epochs here.
+    """
+
+    name: ScheduleName
+    decay_rate: float | None = Field(default=None, gt=0, le=1)
+    """Of `exponential`: what is left of the rate after `decay_epochs`. Default: so that a hundredth is left
+    at the end of the training."""
+    decay_epochs: float | None = Field(default=None, gt=0)
+    """Of `exponential`: epochs in which the rate falls by `decay_rate`; default 1. Of `cosine`: epochs until
+    it is at its lowest; default all after the warm-up."""
+    staircase: bool | None = None
+    """Of `exponential`: whether the rate stays until `decay_epochs` are over. Default: false."""
+    alpha: float | None = Field(default=None, ge=0, le=1)
+    """Of `cosine`: the lowest rate, as a part of the first. Default: 0."""
+    monitor: str | None = Field(default=None, min_length=1)
+    """Of `plateau`: default the first objective."""
+    mode: Literal["min", "max"] | None = None
+    """Of `plateau`: whether `monitor` is to fall or to rise. Default: inferred from its name."""
+    factor: float | None = Field(default=None, gt=0, lt=1)
+    """Of `plateau`: what the rate is multiplied by. Default: 0.1."""
+    patience: Count | None = None
+    """Of `plateau`: epochs without an improvement. Default: 3."""
+    min_delta: float | None = Field(default=None, ge=0)
+    """Of `plateau`: a smaller change is no improvement. Default: 1e-4."""
+    cooldown: Annotated[int, Field(ge=0)] | None = None
+    """Of `plateau`: epochs after a reduction that do not count. Default: 0."""
+    min_lr: float | None = Field(default=None, ge=0)
+    """Of `plateau`: the lowest rate. Default: 0."""
+
+    @model_validator(mode="after")
+    def _takes_these(self) -> Self:
+        known = _ARGUMENTS[self.name]
+        for key, value in self:
+            if key != "name" and key not in known and value is not None:
+                raise reject(
+                    f"`{self.name}` has no argument `{key}`",
+                    expected=f"one of {', '.join(known)}" if known else "no arguments",
+                    received=f"{key}={value}",
+                )
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns the arguments that are given."""
+        return {key: value for key, value in self if key != "name" and value is not None}
 
 
 class EarlyStopping(Section):
@@ -45,7 +117,8 @@ class TrainingSection(Section):
     """How each trial trains.
 
     `epochs`, `batch_size` and all from `optimizer` to `label_smoothing` may be searched in `search.space`
-    instead, under the same names.
+    instead, under the same names, for every model. What neither gives is what the model compiled with. Where
+    the name of an optimizer or schedule is searched, arguments given here are for the trials that have it.
     """
 
     epochs: Count = 10
@@ -55,25 +128,30 @@ class TrainingSection(Section):
         BeforeValidator(name_or_mapping),
         Expected("a Keras optimizer's name, or a mapping with `name`"),
     ] = None
-    """A Keras optimizer's name, or a mapping of `name` and arguments. Default: the model's own."""
+    """A Keras optimizer's name, or a mapping of `name` and arguments, which makes it anew. Learning rate,
+    momentum, weight decay and clipping among them become the settings below. Default: the model's own."""
     learning_rate: float | None = Field(default=None, gt=0)
-    """Default: what the model compiled with."""
+    """Where a schedule begins, or a warm-up ends. Default: what the model compiled with."""
     schedule: Annotated[
-        str | dict[str, Any] | None, as_plug_in(Schedule), Expected("a name, or a mapping with `name`")
+        ScheduleSection | None,
+        BeforeValidator(as_named, json_schema_input_type=ScheduleName | ScheduleSection | None),
+        Expected("a schedule's name, or a mapping with `name`"),
     ] = None
-    """Of the learning rate: a name, or a mapping of `name` and arguments. Default: the model's own."""
+    """Of the learning rate, which is then the metric `learning_rate`. Default: the model's own."""
     warmup_epochs: float | None = Field(default=None, ge=0)
-    """Epochs during which the learning rate rises from 0. Default: none."""
+    """Epochs during which the learning rate rises from 0, before every step; not with `plateau`. Default:
+    none."""
     momentum: float | None = Field(default=None, ge=0, lt=1)
-    """Of the optimizers that have it: `sgd`, `rmsprop`."""
+    """Of the optimizers that have it: `sgd`, `rmsprop`, `muon`; where others are searched too, of these."""
     weight_decay: float | None = Field(default=None, ge=0)
-    """Of the optimizer, decoupled from the loss."""
+    """Of any optimizer, decoupled from the loss."""
     clip_norm: float | None = Field(default=None, gt=0)
-    """Largest norm of all gradients together."""
+    """Largest norm of all gradients together (Keras's `global_clipnorm`)."""
     clip_value: float | None = Field(default=None, gt=0)
-    """Largest absolute value in a gradient."""
+    """Largest absolute value in a gradient; not with `clip_norm`."""
     label_smoothing: float | None = Field(default=None, ge=0, lt=1)
-    """Of a cross-entropy over one-hot or binary targets."""
+    """Of every cross-entropy over one-hot or binary targets; `data.options.one_hot` makes class numbers
+    one-hot rows."""
     loss: Annotated[
         str | dict[str, Any] | None,
         BeforeValidator(as_loss),
@@ -94,7 +172,7 @@ class TrainingSection(Section):
         BeforeValidator(as_tuple, json_schema_input_type=str | list[str]),
         Expected("a pattern, or a list of them"),
     ] = ()
-    """Layers that do not learn: patterns of their names, such as `conv_*`."""
+    """Layers that do not learn, at any depth: patterns of their names, such as `conv_*`."""
     augmentation: dict[str, Any] = Field(default_factory=dict)
     """Keras's random layers for the training images, by name, in order: `random_flip: horizontal`; a value,
     a list of values, or a mapping of arguments."""
@@ -103,7 +181,8 @@ class TrainingSection(Section):
     steps_per_execution: Annotated[
         Count | Literal["epoch"] | None, BeforeValidator(as_steps), Expected("a number of steps, or `epoch`")
     ] = None
-    """Steps in one call of the backend. Default: the model's own."""
+    """Steps in one call of the backend: the same numbers, sooner if the model is small. Default: the model's
+    own."""
     distribute: Literal["data"] | None = None
     """`data`: each batch is divided among the slot's GPUs, or among `cores_per_trial` CPU devices."""
     checkpoints: Checkpoints = Checkpoints()
@@ -111,3 +190,22 @@ class TrainingSection(Section):
     """Whether to write TensorBoard's logs, into the trial's folder `tensorboard/`."""
     deterministic: bool = False
     """Whether a trial gives the same bits every time, on one thread; slower."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _arguments_that_are_settings(cls, values: Any) -> Any:
+        """Has `optimizer: {name: sgd, learning_rate: 0.1}` mean `optimizer: sgd` and `learning_rate: 0.1`."""
+        optimizer = values.get("optimizer") if isinstance(values, Mapping) else None
+        if not isinstance(optimizer, Mapping):
+            return values
+        moved = {name: optimizer[key] for name, key in _OF_OPTIMIZER.items() if key in optimizer}
+        for name in moved:
+            if values.get(name) is not None:
+                key = _OF_OPTIMIZER[name]
+                raise reject(
+                    f"`{name}` is given twice",
+                    expected="it once",
+                    received=f"{name}={values[name]}, optimizer.{key}={moved[name]}",
+                )
+        rest = {key: value for key, value in optimizer.items() if key not in _OF_OPTIMIZER.values()}
+        return {**values, **moved, "optimizer": rest["name"] if set(rest) == {"name"} else rest}

@@ -299,12 +299,20 @@ def test_a_written_experiment_reads_back(tmp_path):
             "space": {"a": ["on", "1e-3", 1e-3, True, 1], "b": {"low": 1, "high": 5, "log": True}},
             "timeout_s": 5,
         },
-        training={"early_stopping": {"patience": 3}, "learning_rate": 1e-5},
+        training={
+            "early_stopping": {"patience": 3},
+            "optimizer": {"name": "sgd", "nesterov": True, "learning_rate": 1e-5},
+            "schedule": {"name": "cosine", "alpha": 0.1},
+            "loss": {"digit": "mse", "size": {"name": "huber", "delta": 0.5}},
+            "frozen": "conv_*",
+            "steps_per_execution": "epoch",
+        },
         model={"name": "mlp", "options": {"sizes": [1, 2], "nested": {"x": None}}},
     )
     again = Experiment.load(write(tmp_path, experiment.to_yaml()))
     assert again.to_yaml() == experiment.to_yaml()
     assert again.search == experiment.search
+    assert again.training == experiment.training
     assert again.digest() == experiment.digest()
     assert again.objective == experiment.objective
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 
 from hpsearch.errors import ModelError, fault
+from hpsearch.models.frozen import is_frozen
 
 _KERNELS = "weights_tf_dim_ordering_tf_kernels"
 
@@ -117,7 +118,7 @@ def weights_file(name: str, size: tuple[int, int], alpha: float) -> Path:
 
 
 def unfreeze(backbone: keras.Model, count: int, *, batch_norm: bool) -> int:
-    """Lets the last layers of a network learn, and no other.
+    """Lets the last layers of a network learn, but those that `training.frozen` names, and no other.
 
     Args:
         backbone: The network.
@@ -132,7 +133,7 @@ def unfreeze(backbone: keras.Model, count: int, *, batch_norm: bool) -> int:
     first = len(backbone.layers) - count
     for index, layer in enumerate(backbone.layers):
         normalises = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = index >= first and (batch_norm or not normalises)
+        layer.trainable = index >= first and (batch_norm or not normalises) and not is_frozen(layer)
     return sum(bool(layer.trainable_weights) for layer in backbone.layers)
 
 

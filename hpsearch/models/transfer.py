@@ -10,6 +10,7 @@ import keras_tuner
 import numpy as np
 
 from hpsearch.models.backbones import BACKBONES, build_backbone, size_for, unfreeze
+from hpsearch.models.compiled import compiled_with, inner_optimizer, recompile
 
 UNFROZEN = [0, 5, 20, 50]
 
@@ -23,7 +24,8 @@ class Transfer(keras_tuner.HyperModel):  # type: ignore[misc]  # untyped library
 
     While the backbone is frozen its features are computed once, not once an epoch. With `unfrozen`
     layers that is the first half of the epochs, or until early stopping; then those layers learn too, at
-    `learning_rate * fine_tuning`. BatchNormalization stays frozen, unless the weights are random.
+    the learning rate reached so far times `fine_tuning`, with a fresh optimizer of the same settings.
+    BatchNormalization stays frozen, unless the weights are random.
 
     Hyperparameters:
 
@@ -54,6 +56,8 @@ class Transfer(keras_tuner.HyperModel):  # type: ignore[misc]  # untyped library
     Example:
         >>> tuner = keras_tuner.RandomSearch(Transfer((96, 96, 3), classes=5), objective="val_accuracy")
     """
+
+    per_step_schedules = False  # they would begin anew with the second stage
 
     def __init__(
         self,
@@ -130,7 +134,11 @@ class Transfer(keras_tuner.HyperModel):  # type: ignore[misc]  # untyped library
         # === Training ===
         optimizer = keras.optimizers.get(hp.Choice("optimizer", ["adam", "rmsprop"]))
         optimizer.learning_rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)
-        model.compile(optimizer=optimizer, **self._objective())
+        if self.classes is None:
+            model.compile(optimizer, "mean_squared_error", metrics=["mean_absolute_error"])
+        else:
+            loss = f"{'' if self.one_hot else 'sparse_'}categorical_crossentropy"
+            model.compile(optimizer, loss, metrics=["accuracy"])
         return model
 
     def fit(
@@ -171,7 +179,9 @@ class Transfer(keras_tuner.HyperModel):  # type: ignore[misc]  # untyped library
         done = len(history.epoch)
         if unfrozen and frozen_epochs < epochs:
             unfreeze(model.get_layer("backbone"), unfrozen, batch_norm=self.weights is None)
-            model.compile(optimizer=_like(model.optimizer, hp.get("fine_tuning")), **self._objective())
+            steps = model.steps_per_execution
+            recompile(model, "optimizer", optimizer=_like(model.optimizer, hp.get("fine_tuning")))
+            model.steps_per_execution = steps
             model.fit(
                 x,
                 y,
@@ -201,7 +211,9 @@ class Transfer(keras_tuner.HyperModel):  # type: ignore[misc]  # untyped library
         for layer in model.layers[model.layers.index(pool) + 1 :]:
             y = layer(y)
         head = keras.Model(features, y)
-        head.compile(optimizer=_like(model.optimizer), **self._objective())
+        # The model's own optimizer, so that a callback which changes its learning rate changes the head's.
+        head.compile(**{**compiled_with(model), "optimizer": model.optimizer})
+        head.steps_per_execution = model.steps_per_execution
         inputs = trunk.predict(train[0], batch_size=batch_size, verbose=0)
         held_out = None
         if validation is not None:
@@ -235,16 +247,10 @@ class Transfer(keras_tuner.HyperModel):  # type: ignore[misc]  # untyped library
             return keras.layers.Dense(self.outputs, dtype="float32", name="predictions")(x)
         return keras.layers.Dense(self.classes, activation="softmax", dtype="float32", name="predictions")(x)
 
-    def _objective(self) -> dict[str, Any]:
-        if self.classes is None:
-            return {"loss": "mean_squared_error", "metrics": ["mean_absolute_error"]}
-        sparse = "" if self.one_hot else "sparse_"
-        return {"loss": f"{sparse}categorical_crossentropy", "metrics": ["accuracy"]}
 
-
-def _like(optimizer: keras.optimizers.Optimizer, factor: float = 1.0) -> keras.optimizers.Optimizer:
+def _like(optimizer: keras.optimizers.Optimizer, factor: float) -> keras.optimizers.Optimizer:
     """Returns a fresh optimizer of the same kind and settings, its learning rate multiplied."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)  # mixed precision wraps it
+    inner = inner_optimizer(optimizer)
     fresh = type(inner).from_config(inner.get_config())
     fresh.learning_rate = float(inner.learning_rate) * factor
     return fresh

@@ -12,15 +12,13 @@ from hpsearch.models.stateful import fixed_batch
 from hpsearch.training.augmentation import Augmentation, augmentation
 from hpsearch.training.class_weight import weighted
 from hpsearch.training.feed import InLanes, Shuffled, Turn
+from hpsearch.training.prepare import BATCH_SIZE, Prepared
 from hpsearch.training.users_fit import check_users_fit, users_fit
 
 if TYPE_CHECKING:
     from hpsearch.datasets import Data
     from hpsearch.experiment import Experiment
-    from hpsearch.training.prepare import Prepared
     from hpsearch.training.watch import Watch
-
-BATCH_SIZE = 32  # Keras's own default
 
 
 @dataclass(frozen=True, eq=False)

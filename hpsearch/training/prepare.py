@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import CodeType
@@ -13,16 +13,29 @@ import keras_tuner
 
 from hpsearch.errors import HpsearchError, ModelError, fault
 from hpsearch.models import load_hypermodel
+from hpsearch.models.frozen import freeze
 from hpsearch.models.stateful import fixed_batch
 from hpsearch.references import summary
 from hpsearch.space import Parameter
+from hpsearch.training.compiling import apply_settings
 from hpsearch.training.hyperparameters import Choose, TrialHyperParameters
-from hpsearch.training.settings import NAMES, apply_settings, declare_settings, fixed_settings
+from hpsearch.training.schedules import LearningRateLog, Pace, follows_schedule, make_plateau
+from hpsearch.training.settings import (
+    NAMES,
+    check_settings,
+    declare_settings,
+    fixed_settings,
+    settings_to_give,
+)
 from hpsearch.trial import Value
 
 if TYPE_CHECKING:
     from hpsearch.datasets.data import Data
     from hpsearch.experiment import Experiment
+
+
+BATCH_SIZE = 32
+"""Of Keras's `fit`, where nobody says."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +96,7 @@ def prepare(
         return fixed[parameter.name] if parameter.name in fixed else choose(parameter)
 
     hp = TrialHyperParameters(decide)
-    with _fresh_session(seed, free_memory=free_memory):
+    with _fresh_session(seed, experiment.training.dtype_policy, free_memory=free_memory):
         model = _build(experiment.model.name, hypermodel, hp)
     if not model.compiled and not own_fit:
         raise ModelError(
@@ -93,37 +106,31 @@ def prepare(
                 expected="`model.compile(optimizer=..., loss=...)` in build, or your own `HyperModel.fit`",
             )
         )
-    in_build = frozenset(hp.values)
+    declared = dict(hp.values)
+    check_settings(experiment, hypermodel, compiled=model.compiled, skip=in_fit | declared.keys())
     declare_settings(experiment, hp, model, skip=in_fit)
-    values = {**fixed, **{name: value for name, value in hp.values.items() if name not in in_build}}
+    values = {**fixed, **hp.values}
+    batch_size = _batch_size(experiment, model, values, own_fit=own_fit)
+    epochs = int(values.get("epochs", experiment.training.epochs))
+    unknown = in_fit - values.keys()
+    pace = Pace(
+        steps=None if "batch_size" in unknown else _steps(model, data, batch_size),
+        epochs=None if "epochs" in unknown else epochs,
+    )
+    given = settings_to_give(experiment, hp, declared=declared)
+    freeze(model, experiment.training.frozen)
     if model.compiled:
-        apply_settings(
-            model,
-            # What the model declared it has compiled with already.
-            optimizer=None if "optimizer" in in_build else values.get("optimizer"),
-            learning_rate=None if "learning_rate" in in_build else values.get("learning_rate"),
-        )
-    settled = {**fixed, **hp.values}
-    batch = fixed_batch(model)
-    default_size = None if own_fit else batch or experiment.training.batch_size
-    if batch is not None and settled.get("batch_size", batch) != batch:
-        raise ModelError(
-            fault(
-                "batch_size",
-                "the model is stateful and was built for batches of another size",
-                expected=str(batch),
-                received=settled["batch_size"],
-                advice='Let the model declare hp.Choice("batch_size", ...) and build its inputs with it.',
-            )
-        )
+        apply_settings(model, experiment.training, given, declared=declared, pace=pace)
     return Prepared(
         model=model,
         hypermodel=hypermodel,
         hp=hp,
-        epochs=int(settled.get("epochs", experiment.training.epochs)),
-        batch_size=int(settled["batch_size"]) if "batch_size" in settled else default_size,
+        epochs=epochs,
+        batch_size=batch_size,
         custom_fit=own_fit,
         fit_chooses=in_fit & {"batch_size", "epochs"},
+        reporting=(LearningRateLog(),) if "schedule" in given or follows_schedule(model) else (),
+        callbacks=(make_plateau(experiment),) if given.get("schedule") == "plateau" else (),
     )
 
 
@@ -138,17 +145,17 @@ def custom_fit(hypermodel: keras_tuner.HyperModel) -> bool:
 
 
 @contextmanager
-def _fresh_session(seed: int, *, free_memory: bool) -> Iterator[None]:
+def _fresh_session(seed: int, policy: str | None, *, free_memory: bool) -> Iterator[None]:
     # Without it a second trial's metrics would be called `precision_1`, its layers `dense_3`.
     # A global precision policy is the user's, and must neither be lost nor leak out of a build.
-    policy = keras.config.dtype_policy()
+    users = keras.config.dtype_policy()
     keras.utils.clear_session(free_memory=free_memory)
-    keras.config.set_dtype_policy(policy)
+    keras.config.set_dtype_policy(policy or users)
     seed_everything(seed)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(policy)
+        keras.config.set_dtype_policy(users)
 
 
 def _build(name: str, hypermodel: keras_tuner.HyperModel, hp: TrialHyperParameters) -> keras.Model:
@@ -178,6 +185,32 @@ def _build(name: str, hypermodel: keras_tuner.HyperModel, hp: TrialHyperParamete
             )
         )
     return model
+
+
+def _batch_size(
+    experiment: Experiment, model: keras.Model, values: Mapping[str, Value], *, own_fit: bool
+) -> int | None:
+    """Returns the rows of a step; None if the experiment leaves them to the user's fit."""
+    built_for = fixed_batch(model)
+    if built_for is not None and values.get("batch_size", built_for) != built_for:
+        raise ModelError(
+            fault(
+                "batch_size",
+                "the model is stateful and was built for batches of another size",
+                expected=str(built_for),
+                received=values["batch_size"],
+                advice='Let the model declare hp.Choice("batch_size", ...) and build its inputs with it.',
+            )
+        )
+    if "batch_size" in values:
+        return int(values["batch_size"])
+    return None if own_fit else built_for or experiment.training.batch_size
+
+
+def _steps(model: keras.Model, data: Data, batch_size: int | None) -> int:
+    """Counts the steps of an epoch; a stateful model sees whole batches only."""
+    rows, built_for = len(data.train), fixed_batch(model)
+    return rows // built_for if built_for else -(-rows // (batch_size or BATCH_SIZE))
 
 
 def _settings_in_fit(hypermodel: keras_tuner.HyperModel) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
@@ -13,7 +13,7 @@ import numpy as np
 
 from hpsearch.datasets import load_data
 from hpsearch.datasets.data import Data
-from hpsearch.errors import SpaceError
+from hpsearch.errors import ObjectiveError, SpaceError, did_you_mean, fault
 from hpsearch.experiment import Experiment
 from hpsearch.files import write_text
 from hpsearch.space import Parameter, Space
@@ -22,6 +22,7 @@ from hpsearch.training.explore import explore
 from hpsearch.training.fit import training_data
 from hpsearch.training.outputs import metric_names
 from hpsearch.training.prepare import prepare
+from hpsearch.training.schedules import RATE
 from hpsearch.training.settings import fixed_settings
 from hpsearch.trial import Probe, ProbeResult, Value
 
@@ -55,14 +56,33 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
     parameters = model.count_params()
     _write_summary(model, Path(job.folder) / "model.txt")
     names = () if prepared.custom_fit else try_step(model, data, batch, outputs, where=where)
+    metrics = tuple(dict.fromkeys((*names, *((RATE,) if prepared.reporting else ()), *metric_names(data))))
+    if not prepared.custom_fit:
+        # A missing objective is said where objectives are checked.
+        _check_monitors(prepared.callbacks, (*metrics, experiment.objective[0].metric))
     return ProbeResult(
         space=Space(_fixed(experiment, _declared(experiment, data, prepared.hp.declared))),
-        metrics=tuple(dict.fromkeys((*names, *metric_names(data)))),
+        metrics=metrics,
         any_metric=prepared.custom_fit,
         data=data.summary(),
         parameters=int(parameters),
         versions=_versions(),
     )
+
+
+def _check_monitors(callbacks: Iterable[keras.callbacks.Callback], metrics: Sequence[str]) -> None:
+    """Keras would only warn, after every epoch."""
+    for callback in callbacks:
+        if callback.monitor not in metrics:
+            raise ObjectiveError(
+                fault(
+                    "training.schedule.monitor",
+                    "there is no such metric",
+                    expected=f"one of {', '.join(metrics)}",
+                    received=callback.monitor,
+                    advice=did_you_mean(callback.monitor, metrics),
+                )
+            )
 
 
 def _write_summary(model: keras.Model, path: Path) -> None:

@@ -18,10 +18,10 @@ from hpsearch.datasets.text import vocabulary_of, write_vocabulary
 from hpsearch.training import record, runtime
 from hpsearch.training.course import Course
 from hpsearch.training.failures import failure_of
-from hpsearch.training.fit import BATCH_SIZE, fit, training_data
+from hpsearch.training.fit import fit, training_data
 from hpsearch.training.hyperparameters import chooser
 from hpsearch.training.plots import draw_curves, draw_judged
-from hpsearch.training.prepare import prepare
+from hpsearch.training.prepare import BATCH_SIZE, prepare
 from hpsearch.training.saving import MODEL, keeper, save_model
 from hpsearch.training.tensorboard import tensorboard
 from hpsearch.training.validation import validation, validation_after

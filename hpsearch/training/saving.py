@@ -9,6 +9,7 @@ from hpsearch.errors import ModelError, fault
 from hpsearch.files import whole
 from hpsearch.training.failures import one_line
 from hpsearch.training.record import CHECKPOINTS
+from hpsearch.training.schedules import portable
 
 if TYPE_CHECKING:
     from hpsearch.experiment_training import Checkpoints
@@ -26,7 +27,7 @@ def save_model(target: Path, model: Any) -> str:
         ModelError: It holds something Keras cannot save.
     """
     try:
-        with whole(target) as path:
+        with portable(model), whole(target) as path:
             model.save(path)
     except OSError:
         raise

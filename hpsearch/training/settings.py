@@ -1,6 +1,6 @@
-"""Optimizer, learning rate, batch size and epochs: searchable and settable for every model.
+"""How a trial trains: settings that can be fixed or searched for every model, whatever it declares.
 
-For each of the four, the first that applies:
+For each of `NAMES`, the first that applies:
 
 1. `search.space.<name>` is given: searched. What the model declares under that name is overridden;
    if it declares nothing, a hyperparameter is declared for it here.
@@ -11,32 +11,74 @@ For each of the four, the first that applies:
 
 from __future__ import annotations
 
-from inspect import signature
-from typing import TYPE_CHECKING, Any
+from collections.abc import Container, Iterable, Sequence
+from typing import TYPE_CHECKING, get_args
 
-from hpsearch.errors import ModelError, fault
+from pydantic import ValidationError
+
+from hpsearch.errors import ModelError, SpaceError, fault
+from hpsearch.experiment_errors import Origin, explain
+from hpsearch.experiment_training import ScheduleName, TrainingSection
+from hpsearch.models.compiled import inner_optimizer
+from hpsearch.training.losses import changed_loss
+from hpsearch.training.optimizers import (
+    compiled_value,
+    has_momentum,
+    is_known,
+    make_optimizer,
+    optimizer_name,
+    require_momentum,
+)
 from hpsearch.trial import Value
 
 if TYPE_CHECKING:
     import keras
+    import keras_tuner
 
     from hpsearch.experiment import Experiment
     from hpsearch.training.hyperparameters import TrialHyperParameters
 
-NAMES = ("optimizer", "learning_rate", "batch_size", "epochs")
+COMPILED = (
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "warmup_epochs",
+    "momentum",
+    "weight_decay",
+    "clip_norm",
+    "clip_value",
+    "label_smoothing",
+)
+"""Settings that a model is compiled with."""
+
+NAMES = (*COMPILED, "batch_size", "epochs")
+
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
+_RANGES = {
+    "learning_rate": (1e-4, 1e-2, 1e-3, "log"),
+    "warmup_epochs": (0.0, 5.0, 0.0, "linear"),
+    "momentum": (0.5, 0.99, 0.9, "linear"),
+    "weight_decay": (1e-6, 1e-2, 1e-4, "log"),
+    "clip_norm": (0.1, 10.0, 1.0, "log"),
+    "clip_value": (0.05, 5.0, 0.5, "log"),
+    "label_smoothing": (0.0, 0.2, 0.0, "linear"),
+}
+"""Least, largest, default and scale where a model says nothing; `search.space` narrows or replaces them."""
 
 
 def fixed_settings(experiment: Experiment) -> dict[str, Value]:
-    """Returns the settings the experiment fixes (case 2), by name."""
+    """Returns the settings the experiment fixes (case 2), by name: of optimizer and schedule the name."""
     training = experiment.training
-    return {
+    given = {
         name: getattr(training, name)
         for name in NAMES
-        if name in training.model_fields_set
-        and getattr(training, name) is not None
-        and name not in experiment.search.space
+        if name in training.model_fields_set and name not in experiment.search.space
     }
+    if isinstance(given.get("optimizer"), dict):
+        given["optimizer"] = given["optimizer"]["name"]
+    if given.get("schedule") is not None:
+        given["schedule"] = given["schedule"].name
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def declare_settings(
@@ -44,129 +86,156 @@ def declare_settings(
 ) -> None:
     """Declares the settings that the experiment searches and the model did not declare (case 1).
 
-    The ranges are starting points; `search.space` narrows or replaces them.
-
     Args:
         experiment: Its `search.space` and `training` are read.
         hp: Receives the hyperparameters.
-        model: Compiled; gives the default of optimizer and learning rate.
+        model: Compiled, unless only batch size and epochs are searched; gives the defaults.
         skip: Names that the user's own fit will declare.
+
+    Raises:
+        SpaceError: `search.space` has values for a setting that it cannot take.
+        ModelError: No optimizer or loss of the search can have the setting.
     """
     training = experiment.training
     for name in NAMES:
         if name not in experiment.search.space or name in hp.values or name in skip:
             continue
+        _check_values(experiment, name)
         if name == "optimizer":
-            current = optimizer_name(model) if model.compiled else OPTIMIZERS[0]
-            values = list(dict.fromkeys([*OPTIMIZERS, current]))
-            hp.Choice(name, values, default=current)
-        elif name == "learning_rate":
-            rate = compiled_rate(model) if model.compiled else None
-            hp.Float(name, 1e-4, 1e-2, sampling="log", default=_inside(rate or 1e-3, 1e-4, 1e-2))
+            current = optimizer_name(model)
+            hp.Choice(name, list(dict.fromkeys([*OPTIMIZERS, current])), default=current)
+        elif name == "schedule":
+            hp.Choice(name, list(get_args(ScheduleName)))
         elif name == "batch_size":
             hp.Int(name, 16, 256, step=2, sampling="log", default=_power(training.batch_size, 16, 256))
-        else:
+        elif name == "epochs":
             hp.Int(name, 5, 50, default=int(_inside(training.epochs, 5, 50)))
+        elif name == "momentum":
+            _declare_momentum(experiment, hp, model)
+        else:
+            if name == "label_smoothing":
+                changed_loss(model, training.loss, _RANGES[name][1])  # can it be smoothed?
+            _declare_number(hp, model, name)
 
 
-def apply_settings(model: keras.Model, *, optimizer: str | None, learning_rate: float | None) -> None:
-    """Gives a compiled model another optimizer or learning rate; all else it was compiled with stays.
+def settings_to_give(
+    experiment: Experiment, hp: TrialHyperParameters, *, declared: Container[str]
+) -> dict[str, Value]:
+    """Returns the settings to give the model: fixed or chosen, and not those that it declared in `build`.
 
-    A new optimizer takes over the learning rate that the model set on purpose, one that is not its
-    old optimizer's default.
+    A fixed momentum is left out where the search chose an optimizer that has none.
+    """
+    fixed = fixed_settings(experiment)
+    values = {**fixed, **hp.values}
+    names = _searched_optimizers(experiment, hp)
+    if "momentum" in fixed and any(map(has_momentum, names)) and not has_momentum(str(values["optimizer"])):
+        del values["momentum"]
+    return {name: values[name] for name in NAMES if name in values and name not in declared}
+
+
+def check_settings(
+    experiment: Experiment, hypermodel: keras_tuner.HyperModel, *, compiled: bool, skip: frozenset[str]
+) -> None:
+    """Refuses what cannot work, also where only some trials would have it.
 
     Args:
-        model: Compiled and not yet trained.
-        optimizer: Keras's name of it, or None to keep the model's.
-        learning_rate: Or None to keep it.
+        experiment: Its `training` and `search.space` are read.
+        hypermodel: `per_step_schedules = False` says that its `fit` trains in stages of their own rates.
+        compiled: Whether `build` compiles the model.
+        skip: Names that the model declares itself.
 
     Raises:
-        ModelError: There is no such optimizer, the model compiles in its own way, or its learning
-            rate follows a schedule.
+        ModelError: The model is not compiled, or a schedule cannot work with the rest.
     """
-    import keras
-
-    if optimizer is not None and optimizer.lower() != optimizer_name(model):
-        replacement = _optimizer(optimizer)
-        if learning_rate is None:
-            learning_rate = _chosen_rate(model)
-        if learning_rate is not None:
-            replacement.learning_rate = learning_rate
-        _recompile(model, replacement)
-    elif learning_rate is not None:
-        inner = _inner(model.optimizer)
-        if isinstance(inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-            raise ModelError(
-                fault(
-                    "learning_rate",
-                    "the model's optimizer follows a schedule",
-                    expected="an optimizer compiled with a number",
-                    received=type(inner._learning_rate).__name__,
-                    advice='Let the model build its schedule from hp.Float("learning_rate", ...).',
-                )
-            )
-        inner.learning_rate = learning_rate
-
-
-def optimizer_name(model: keras.Model) -> str:
-    """Returns Keras's name of the optimizer that a model was compiled with, e.g. `adam`."""
-    return type(_inner(model.optimizer)).__name__.lower()
-
-
-def compiled_rate(model: keras.Model) -> float | None:
-    """Returns the learning rate a model was compiled with; None if it follows a schedule."""
-    rate = _inner(model.optimizer)._learning_rate
-    return float(rate.numpy()) if hasattr(rate, "numpy") else None
-
-
-def _chosen_rate(model: keras.Model) -> Any:
-    """Returns the learning rate or schedule that the model set on purpose, or None."""
-    inner = _inner(model.optimizer)
-    rate = compiled_rate(model)
-    if rate is None:
-        return inner._learning_rate
-    default = float(type(inner)().learning_rate.numpy())
-    return None if rate == default else rate
-
-
-def _inner(optimizer: Any) -> Any:
-    """Mixed precision wraps the optimizer."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
-
-
-def _optimizer(name: str) -> Any:
-    import keras
-
-    try:
-        return keras.optimizers.get(name)
-    except ValueError as failure:
+    space, training = experiment.search.space, experiment.training
+    given = fixed_settings(experiment).keys() | space.keys()
+    wanted = [name for name in COMPILED if name in given and name not in skip]
+    others = [name for name in ("loss", "steps_per_execution") if getattr(training, name) is not None]
+    if not compiled and (wanted or others):
         raise ModelError(
             fault(
-                "optimizer",
-                "Keras has no such optimizer",
-                expected=", ".join(OPTIMIZERS) + " or another name known to `keras.optimizers.get`",
-                received=name,
-            )
-        ) from failure
-
-
-def _recompile(model: keras.Model, optimizer: Any) -> None:
-    import keras
-
-    # The objects themselves, not `get_compile_config()`: that cannot copy a user's own loss or metric.
-    compiled = getattr(model, "_compile_config", None)
-    overridden = type(model).compile is not keras.Model.compile
-    if compiled is None or (overridden and "optimizer" not in signature(type(model).compile).parameters):
-        raise ModelError(
-            fault(
-                "optimizer",
-                f"`{type(model).__name__}.compile` is the model's own, its optimizer cannot be replaced",
-                advice='Let the model declare hp.Choice("optimizer", ...) itself.',
+                (wanted + others)[0],
+                "cannot be set, as `build` does not compile the model",
+                expected="`model.compile(optimizer=..., loss=...)` in build",
             )
         )
-    # Keras's compile, because an overriding one takes other arguments; what it added stays.
-    scaled = _inner(model.optimizer) is not model.optimizer
-    keras.Model.compile(model, **{**compiled.config, "optimizer": optimizer}, auto_scale_loss=scaled)
+    schedules: Iterable[object] = (training.schedule.name,) if training.schedule else ()
+    if "schedule" in space:
+        schedules = space["schedule"].values or ()
+    _check_schedules(
+        tuple(map(str, schedules)) if "schedule" in wanted else (),
+        warm="warmup_epochs" in wanted and bool("warmup_epochs" in space or training.warmup_epochs),
+        per_step=getattr(hypermodel, "per_step_schedules", True),
+    )
+
+
+def _check_schedules(schedules: Sequence[str], *, warm: bool, per_step: bool) -> None:
+    if warm and "plateau" in schedules:
+        raise ModelError(
+            fault(
+                "warmup_epochs",
+                "`plateau` sets the learning rate after an epoch, a warm-up before every step",
+                expected="`constant`, `exponential` or `cosine` with `warmup_epochs`",
+                received="schedule=plateau",
+            )
+        )
+    found = [name for name in schedules if name in ("exponential", "cosine")] + ["warmup_epochs"] * warm
+    if found and not per_step:
+        raise ModelError(
+            fault(
+                "schedule",
+                "the model trains in stages, each with a learning rate of its own",
+                expected="`constant` or `plateau`, and no `warmup_epochs`",
+                received=", ".join(found),
+            )
+        )
+
+
+def _declare_number(hp: TrialHyperParameters, model: keras.Model, name: str) -> None:
+    low, high, default, sampling = _RANGES[name]
+    compiled = None if name in ("warmup_epochs", "label_smoothing") else compiled_value(model, name)
+    hp.Float(name, low, high, sampling=sampling, default=_inside(compiled or default, low, high))
+
+
+def _declare_momentum(experiment: Experiment, hp: TrialHyperParameters, model: keras.Model) -> None:
+    """Declares a momentum for the optimizers that have it: no other trial has the hyperparameter."""
+    names = _searched_optimizers(experiment, hp)
+    if names and all(map(is_known, names)):
+        having = [name for name in names if has_momentum(name)] or [require_momentum(names[0])]
+        with hp.conditional_scope("optimizer", having):
+            _declare_number(hp, model, "momentum")
+    elif (fixed := fixed_settings(experiment).get("optimizer")) is not None:
+        require_momentum(str(fixed))
+        _declare_number(hp, model, "momentum")
+    elif hasattr(inner_optimizer(model.optimizer), "momentum"):  # else another branch of `build` may have it
+        _declare_number(hp, model, "momentum")
+
+
+def _searched_optimizers(experiment: Experiment, hp: TrialHyperParameters) -> tuple[str, ...]:
+    """Returns the names that the hyperparameter `optimizer` may have; none if there is no such."""
+    override = experiment.search.space.get("optimizer")
+    found = [parameter for parameter in hp.declared if parameter.name == "optimizer"]
+    if not found or "optimizer" in fixed_settings(experiment):
+        return ()
+    values = (override.values if override else None) or [
+        value for parameter in found for value in parameter.values or (parameter.default,)
+    ]
+    return tuple(map(str, values))
+
+
+def _check_values(experiment: Experiment, name: str) -> None:
+    """Checks what `search.space` lists as `training` checks a fixed value."""
+    override = experiment.search.space[name]
+    for value in (*(override.values or ()), override.low, override.high):
+        if value is None:
+            continue
+        try:
+            TrainingSection.model_validate({name: value})
+        except ValidationError as error:
+            where = Origin(f"{experiment.where}: search.space")
+            raise SpaceError(explain(error, TrainingSection, where, given={})) from None
+        if name == "optimizer":
+            make_optimizer(str(value), {})
 
 
 def _inside(value: float, low: float, high: float) -> float:

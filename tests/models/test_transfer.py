@@ -4,12 +4,19 @@ import keras
 import numpy as np
 import pytest
 
+from hpsearch.datasets import load_data
 from hpsearch.errors import ModelError
+from hpsearch.experiment import Experiment
 from hpsearch.models import backbones
 from hpsearch.models.backbones import BACKBONES, build_backbone, size_for, unfreeze, weights_file
 from hpsearch.models.transfer import Transfer
 from hpsearch.testing.models import ModelContract
+from hpsearch.testing.trials import FakeDriver
 from hpsearch.training.hyperparameters import TrialHyperParameters
+from hpsearch.training.prepare import prepare
+from hpsearch.training.probe import probe
+from hpsearch.training.run import run_trial
+from hpsearch.trial import Probe, Result, TrialSpec
 
 TINY = {"weights": "none", "backbones": ("VGG16",)}
 
@@ -161,6 +168,109 @@ class TestTwoStages:
         )
         with pytest.raises(ModelError, match=r"mine.weights.h5 does not fit VGG16"):
             missing.build(at())
+
+
+@pytest.mark.usefixtures("few_layers")
+class TestSettings:
+    """What `training` says holds in both stages."""
+
+    def experiment(self, *, space=None, **training):
+        x, y = images(40)
+        return Experiment(
+            name="toy",
+            model={"name": "transfer", "options": TINY},
+            data={"name": "arrays", "target": (x, y), "options": {"one_hot": True}},
+            objective="val_loss",
+            search={"space": space or {}},
+            training={"epochs": 4, "batch_size": 8, **training},
+        )
+
+    def prepared(self, unfrozen=5, **values):
+        wanted = self.experiment(**values)
+        data = load_data(wanted.data)
+        choose = lambda each: unfrozen if each.name == "unfrozen" else each.default  # noqa: E731
+        return prepare(wanted, data, choose, seed=0, free_memory=False), data
+
+    def fit(self, ready, data, callbacks=(), epochs=4):
+        ready.hypermodel.fit(
+            ready.hp,
+            ready.model,
+            data.train.x,
+            data.train.y,
+            validation_data=(data.validation.x, data.validation.y),
+            epochs=epochs,
+            batch_size=8,
+            callbacks=[*ready.reporting, *callbacks, *ready.callbacks],
+            verbose=0,
+        )
+        return ready.model
+
+    def test_loss_and_optimizer_are_kept(self):
+        ready, data = self.prepared(
+            optimizer={"name": "sgd", "nesterov": True},
+            learning_rate=0.1,
+            momentum=0.5,
+            weight_decay=0.01,
+            clip_norm=2.0,
+            label_smoothing=0.1,
+            steps_per_execution=2,
+        )
+        before, loss = ready.model.optimizer, ready.model.loss
+        model = self.fit(ready, data)
+        config = model.optimizer.get_config()
+        assert model.optimizer is not before
+        assert {**config, "learning_rate": 0} == {**before.get_config(), "learning_rate": 0}
+        assert config["learning_rate"] == pytest.approx(0.01)
+        assert (config["nesterov"], config["weight_decay"], config["global_clipnorm"]) == (True, 0.01, 2.0)
+        assert model.loss is loss
+        assert loss.get_config()["label_smoothing"] == 0.1
+        assert model.steps_per_execution == 2
+
+    def test_a_plateau_works_in_both_stages(self):
+        plateau = {"name": "plateau", "patience": 1, "factor": 0.5, "min_delta": 99.0}
+        ready, data = self.prepared(schedule=plateau, learning_rate=0.1, optimizer="sgd")
+        log = TestTwoStages.Log()
+        self.fit(ready, data, [log])
+        rates = [logs["learning_rate"] for _, logs, *_ in log.seen]
+        assert rates == pytest.approx([0.1, 0.1, 0.005, 0.005])  # halved, then a tenth: the second stage's
+
+    def test_what_is_frozen_is_not_unfrozen(self):
+        ready, data = self.prepared(frozen="thr*", unfrozen=50)
+        backbone = self.fit(ready, data).get_layer("backbone")
+        assert [layer.trainable for layer in backbone.layers] == [True, True, False]
+
+    @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+    def test_mixed_precision(self, policy, tmp_path):
+        ready, data = self.prepared(dtype_policy=policy)
+        log = TestTwoStages.Log()
+        model = self.fit(ready, data, [log], epochs=2)
+        scaled = policy == "mixed_float16"
+        assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == scaled
+        assert model.get_layer("backbone").layers[0].dtype_policy.name == policy
+        assert all(np.isfinite(logs["val_loss"]) for _, logs, *_ in log.seen)
+
+    def test_a_trial_of_one_stage_is_saved_with_its_optimizer(self, tmp_path):
+        driver = FakeDriver()
+        spec = TrialSpec(0, {"unfrozen": 0}, seed=0, folder=str(tmp_path))
+        result = run_trial(self.experiment(clip_value=0.5), spec, driver)
+        assert isinstance(result, Result), result
+        loaded = keras.models.load_model(tmp_path / "model.keras").optimizer
+        assert loaded.clipvalue == 0.5
+        assert int(loaded.iterations) == result.best_epoch * 3
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"schedule": "cosine"},
+            {"warmup_epochs": 1},
+            {"space": {"schedule": ["constant", "exponential"]}},
+        ],
+    )
+    def test_a_schedule_before_every_step_is_refused_by_the_probe(self, values, tmp_path):
+        with pytest.raises(
+            ModelError, match=r"schedule: the model trains in stages, .*`constant` or `plateau`"
+        ):
+            probe(self.experiment(**values), Probe(str(tmp_path)))
 
 
 def test_weights_that_cannot_be_downloaded(monkeypatch, tmp_path):

@@ -365,7 +365,12 @@ BROKEN = [
     (lambda hp: hp.Choice("a", [None]), {}, "building it failed", "TypeError"),
     (keras_tuner.HyperModel, {}, "building it failed", "needs a method `build(self, hp)`"),
     (lambda hp: keras.layers.Dense(3)(keras.Input(())), {}, "building it failed", "ValueError"),
-    (plain, {"optimizer": "adamm"}, "Keras has no such optimizer; expected adam, ", "received adamm"),
+    (
+        plain,
+        {"optimizer": "adamm"},
+        "Keras has no such optimizer; expected one of adadelta, ",
+        "Did you mean `adam`?",
+    ),
     (
         lambda hp: net(optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 9))),
         {"learning_rate": 0.1},

@@ -1,0 +1,67 @@
+"""What a model was compiled with, to compile it again with something changed."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.errors import ModelError, fault
+
+if TYPE_CHECKING:
+    import keras
+
+
+def inner_optimizer(optimizer: Any) -> Any:
+    """Returns the optimizer itself, which mixed precision wraps."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def compiled_with(model: keras.Model) -> dict[str, Any]:
+    """Returns the arguments of `keras.Model.compile` that a model was compiled with.
+
+    They are the objects themselves, not those of `get_compile_config()`: that cannot copy a user's own
+    loss or metric.
+    """
+    config: dict[str, Any] = model._compile_config.config
+    return config
+
+
+def compiles_its_own_way(model: keras.Model) -> bool:
+    """Whether a model's class has a `compile` without `optimizer`, so that Keras's cannot stand in for it."""
+    import keras
+
+    own = type(model).compile
+    overridden = own is not keras.Model.compile
+    return getattr(model, "_compile_config", None) is None or (
+        overridden and "optimizer" not in signature(own).parameters
+    )
+
+
+def recompile(model: keras.Model, where: str, **changes: Any) -> None:
+    """Compiles a model again; all that is not among `changes` stays.
+
+    Args:
+        model: Compiled.
+        where: What is replaced, for messages: `optimizer` or `loss`.
+        **changes: Arguments of `keras.Model.compile`.
+
+    Raises:
+        ModelError: The model compiles in its own way.
+    """
+    import keras
+
+    if compiles_its_own_way(model):
+        raise ModelError(
+            fault(
+                where,
+                f"`{type(model).__name__}.compile` is the model's own, its {where} cannot be replaced",
+                advice=f'Let the model declare hp.Choice("{where}", ...) itself.',
+            )
+        )
+    arguments = {**compiled_with(model), **changes}
+    scaling = keras.optimizers.LossScaleOptimizer
+    if isinstance(model.optimizer, scaling) and not isinstance(arguments["optimizer"], scaling):
+        # Keras would do so by the model's policy, which a saved model does not keep.
+        arguments["optimizer"] = scaling(arguments["optimizer"], name="loss_scale_optimizer")
+    # Keras's compile, because an overriding one takes other arguments; what it added stays.
+    keras.Model.compile(model, **arguments, auto_scale_loss=False)
