@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 KEY = "training.augmentation"
 VALUE_RANGE = (0, 1)
 """Of the images, for the layers that have to know; Keras's own default is 0 to 255."""
+_FLIPS = ("horizontal", "vertical", "horizontal_and_vertical")
 _LOOKED_AT, _TRIED_ON = 256, 8
 
 
@@ -126,7 +127,10 @@ def _layer(name: str, kind: Any, given: Any, data: Data) -> keras.Layer:
             _check_range(name, data)
             keywords["value_range"] = VALUE_RANGE
         # A seed, so that none is drawn from Python's generator, which is the user's.
-        return kind(*arguments, **{"dtype": "float32", **keywords, "seed": 0})
+        layer = kind(*arguments, **{"dtype": "float32", **keywords, "seed": 0})
+        if kind is keras.layers.RandomFlip and layer.mode not in _FLIPS:  # Keras would flip nothing
+            raise ValueError(f"`mode` is one of {', '.join(_FLIPS)}")
+        return layer
     except ExperimentError:
         raise
     except Exception as failure:

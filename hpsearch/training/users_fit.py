@@ -148,6 +148,7 @@ def _returned(value: Any, course: Course) -> dict[str, float]:
             "returned nothing to compare trials by",
             expected="a History, a number, or a dictionary of metrics",
             received=value,
+            advice="Or let it call `on_epoch_end(epoch, logs)` of its `callbacks` after every epoch.",
         )
     )
 

@@ -45,23 +45,34 @@ def validation(data: Data, batch_size: int) -> Validate:
 
 
 def validation_after(data: Data, batch_size: int) -> Validate:
-    """Returns what adds our own metrics where the user's `fit` has validated the model by itself.
+    """Returns what adds the validation's metrics where the user's `fit` trains.
 
-    The predictions take a second pass, as Keras keeps those of its validation to itself. If what Keras
-    measured shows that the user's validation rows are not the data set's (scaled in `fit`, say), our
-    metrics would be wrong, so they are left out.
+    What `fit` has validated by itself stays; the predictions take a second pass, as Keras keeps those of
+    its validation to itself. If what Keras measured shows that the user's validation rows are not the data
+    set's (scaled in `fit`, say), our metrics would be wrong, so they are left out. Where `fit` does not
+    validate, as a loop of `train_on_batch` may not, a compiled model is measured whole.
     """
-    run: Any = None
+    passes: dict[bool, Any] = {}  # by whether they measure, or predict only
     of: keras.Model | None = None
     split = data.validation
 
     def validate(model: keras.Model, logs: dict[str, float]) -> tuple[Judged, ...]:
-        nonlocal run, of, split
+        nonlocal of, split
+        if model is not of:
+            of, split = model, arranged(model, data.validation)
+            passes.clear()
+        metrics: dict[str, float] = {}
+        outputs: Any = None
+        if getattr(model, "compiled", False) and "val_loss" not in logs:
+            try:
+                passes[True] = passes.get(True) or measure(model, split, batch_size)
+                metrics, outputs = passes[True]()
+            except Exception as error:  # a loss that needs more than the validation rows
+                _say(f"no `val_loss`: {error}")
         try:
-            if model is not of:
-                split = arranged(model, data.validation)
-                run, of = forward(model, split, batch_size), model
-            outputs = run()
+            if outputs is None:
+                passes[False] = passes.get(False) or forward(model, split, batch_size)
+                outputs = passes[False]()
         except Exception as error:  # a model that takes the user's own form of the rows only
             _say(f"no metrics of our own: the validation rows do not fit the model: {error}")
             return ()
@@ -69,6 +80,8 @@ def validation_after(data: Data, batch_size: int) -> Validate:
         if judged and _differs(model, split, outputs, judged, logs):
             _say("no metrics of our own: `fit` validates on other rows than the data set's")
             return ()
+        for name, value in metrics.items():
+            logs.setdefault(f"val_{name}", value)
         _add(logs, judged)
         return judged
 

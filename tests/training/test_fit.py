@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import keras_tuner
 import numpy as np
@@ -9,7 +11,9 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from hpsearch.datasets import load_data
 from hpsearch.datasets.data import Split
+from hpsearch.experiment import Experiment
 from hpsearch.testing.trials import overlapping, small
 from hpsearch.training.feed import Shuffled, Turn
 from hpsearch.training.run import run_trial
@@ -257,6 +261,61 @@ def test_a_fit_that_returns_nothing(make_experiment, spec, driver):
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.BUILD
     assert failure.cause.startswith("HyperModel.fit: returned nothing to compare trials by")
+
+
+class TestLoop:
+    """A loop of `train_on_batch`, which neither validates nor has Keras call the callbacks."""
+
+    class Loop(Model):
+        calls = staticmethod(lambda callbacks, epoch, logs: callbacks[0].on_epoch_end(epoch, logs))
+        returns = None
+
+        def fit(self, hp, model, x, y, epochs, callbacks):
+            for epoch in range(epochs):
+                for start in range(0, len(x), 32):
+                    rows = slice(start, start + 32)
+                    logs = model.train_on_batch(x[rows], y[rows], return_dict=True)
+                self.calls(callbacks, epoch, logs)
+                if model.stop_training:
+                    break
+            return self.returns
+
+    def test_what_it_does_not_measure_is_added(self, make_experiment, spec, driver):
+        result = train(make_experiment, self.Loop(), spec, driver, "val_loss", epochs=3)
+        assert [epoch.number for epoch in driver.epochs] == [1, 2, 3]
+        assert "val_f1_macro" in result.metrics
+        data = load_data(make_experiment().data)
+        model = keras.saving.load_model(f"{spec.folder}/model.keras")
+        found = model.evaluate(data.validation.x, data.validation.y, verbose=0, return_dict=True)
+        assert {name: result.metrics[f"val_{name}"] for name in found} == pytest.approx(found, rel=1e-5)
+
+    def test_early_stopping_is_a_flag_of_the_model(self, make_experiment, spec, driver):
+        rule = {"patience": 2, "min_delta": 10.0}
+        result = train(make_experiment, self.Loop(), spec, driver, "val_loss", epochs=9, early_stopping=rule)
+        assert result.epochs == 3
+
+    def test_without_callbacks(self, make_experiment, spec, driver):
+        class Silent(self.Loop):
+            returns = {"mine": 0.25}
+
+            def calls(self, callbacks, epoch, logs):
+                pass
+
+        result = train(make_experiment, Silent(), spec, driver, minimized("mine"), epochs=2)
+        assert result.epochs == 1
+        assert result.metrics["mine"] == 0.25
+        assert {"val_loss", "val_f1_macro"} <= result.metrics.keys()
+
+    def test_the_example(self, spec, driver):
+        file = Path(__file__).parents[2] / "experiments" / "custom_loop.yaml"
+        experiment = Experiment.load(file, ["training.epochs=2"])
+        result = run_trial(experiment, spec, driver)
+        assert isinstance(result, Result), result
+        assert result.epochs == 2
+        assert result.params.keys() == {"units", "learning_rate", "batch_size", "halve_after"}
+        first, second = (epoch.metrics for epoch in driver.epochs)
+        assert second["loss"] < first["loss"]
+        assert second["val_loss"] < first["val_loss"]
 
 
 class TestOrder:
