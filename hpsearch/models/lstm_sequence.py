@@ -90,8 +90,9 @@ class LSTMSequence(keras_tuner.HyperModel):  # type: ignore[misc]  # untyped lib
             if dropout:
                 x = keras.layers.Dropout(dropout, name=f"dropout_{number}")(x)
         # float32 even under mixed precision: errors need it
-        head = keras.layers.Dense(self.outputs, dtype="float32", name="dense")
-        model = keras.Model(inputs, keras.layers.TimeDistributed(head, name="predictions")(x), name=self.name)
+        dense = keras.layers.Dense(self.outputs, dtype="float32", name="dense")
+        head = keras.layers.TimeDistributed(dense, dtype="float32", name="predictions")
+        model = keras.Model(inputs, head(x), name=self.name)
 
         # === Training ===
         optimizer = keras.optimizers.get(hp.Choice("optimizer", ["adam", "rmsprop"]))

@@ -219,6 +219,18 @@ class LearningContract:
         before, after = self.step(model, data), self.step(model, data)
         assert after < before
 
+    def test_outputs_are_float32_under_mixed_precision(
+        self, hypermodel: keras_tuner.HyperModel, data: Data
+    ) -> None:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            model = self.build(hypermodel, at_defaults)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        assert math.isfinite(self.step(model, data))
+        outputs = keras.tree.flatten(self.outputs(model, data))
+        assert {keras.backend.standardize_dtype(output.dtype) for output in outputs} == {"float32"}
+
     def test_a_saved_model_predicts_the_same(
         self, hypermodel: keras_tuner.HyperModel, data: Data, tmp_path: Path
     ) -> None:

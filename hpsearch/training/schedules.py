@@ -75,7 +75,7 @@ def make_schedule(
     """Makes a schedule of the learning rate.
 
     Args:
-        name: `constant`, `exponential`, `cosine`, or `plateau`, which changes the rate by a callback.
+        name: `constant`, `exponential`, `cosine`, or `plateau`, which `make_plateau` makes, too.
         arguments: As in `ScheduleSection`.
         rate: Where it begins, or where the warm-up ends.
         warmup_epochs: During which the rate rises linearly from 0.
@@ -85,7 +85,7 @@ def make_schedule(
         A `keras.optimizers.schedules.LearningRateSchedule`; None where the rate itself stays.
 
     Raises:
-        ModelError: A plateau is to be warmed up, or the number of steps is not known.
+        ModelError: The number of steps is not known.
     """
     warmup = pace.steps_in(warmup_epochs, "warmup_epochs") if warmup_epochs else 0
     if name in ("constant", "plateau"):
