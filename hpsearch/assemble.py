@@ -9,7 +9,7 @@ import json
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,7 +29,7 @@ from hpsearch.space import Space, check_overrides
 from hpsearch.strategies import Context, Strategy
 from hpsearch.study import STUDY_FACTS, Study, StudyFolder, find_study, open_storage
 from hpsearch.tracking import StudyRecord, Tracker
-from hpsearch.trial import Export, ExportResult, Failure, Probe, ProbeResult
+from hpsearch.trial import Epoch, Export, ExportResult, Failure, Job, Outcome, Probe, ProbeResult
 
 if TYPE_CHECKING:
     from optuna.study import Study as OptunaStudy
@@ -100,10 +100,34 @@ def check(experiment: Experiment) -> CheckReport:
     Raises:
         UsageError: Something in the experiment is wrong.
     """
+    with checked(experiment) as (report, _):
+        return report
+
+
+@contextmanager
+def checked(experiment: Experiment) -> Iterator[tuple[CheckReport, Callable[..., Outcome]]]:
+    """Checks an experiment and keeps the worker that did, for what else is to be done there once.
+
+    Yields:
+        What was found, and a function that runs a job and returns its outcome; its argument `on_epoch` sees
+        what the job reports, and a `Failure` is raised.
+
+    Raises:
+        UsageError: Something in the experiment is wrong.
+        SearchError: A job failed.
+    """
     with _named(experiment):
         _check_names(experiment)
     with tempfile.TemporaryDirectory() as folder, _workers(experiment, slots=1) as executor:
-        return _check(experiment, executor, Path(folder) / "probe.txt")
+        log = Path(folder) / "log.txt"
+
+        def run(job: Job, on_epoch: Callable[[Epoch], None] | None = None) -> Outcome:
+            outcome = champion.run_job(executor, job, log=log, on_epoch=on_epoch)
+            if isinstance(outcome, Failure):
+                raise _error(experiment, outcome)
+            return outcome
+
+        yield _check(experiment, executor, log), run
 
 
 def export_model(

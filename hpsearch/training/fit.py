@@ -78,6 +78,11 @@ class Shuffled(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no typ
         """Shuffles for an epoch, numbered from 0."""
         self._order = np.random.default_rng([self._seed, epoch]).permutation(len(self._split))
 
+    @property
+    def whole_batches(self) -> int:
+        """How many batches are not smaller than the others."""
+        return len(self._order) // self._batch_size
+
     def __len__(self) -> int:
         return -(-len(self._order) // self._batch_size)
 

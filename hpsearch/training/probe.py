@@ -19,6 +19,7 @@ from hpsearch.files import write_text
 from hpsearch.space import Parameter, Space
 from hpsearch.training.compatibility import first_rows, try_input, try_step
 from hpsearch.training.explore import explore
+from hpsearch.training.hyperparameters import overridden
 from hpsearch.training.outputs import metric_names
 from hpsearch.training.prepare import prepare
 from hpsearch.training.settings import fixed_settings
@@ -44,9 +45,7 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
     """
     data = load_data(experiment.data)
     seed = experiment.search.seed
-    prepared = prepare(
-        experiment, data, lambda parameter: _overridden(experiment, parameter).default, seed=seed
-    )
+    prepared = prepare(experiment, data, lambda each: overridden(experiment, each).default, seed=seed)
     model, where = prepared.model, f"model {experiment.model.name}"
     batch = first_rows(model, data)
     outputs = try_input(model, batch, where=where)
@@ -69,20 +68,13 @@ def _write_summary(model: keras.Model, path: Path) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
-def _overridden(experiment: Experiment, parameter: Parameter) -> Parameter:
-    override = experiment.search.space.get(parameter.name)
-    if override is None:
-        return parameter
-    return override.apply(parameter, f"{experiment.where}: search.space.{parameter.name}")
-
-
 def _declared(experiment: Experiment, data: Data, known: Sequence[Parameter]) -> tuple[Parameter, ...]:
     """Explores, where the experiment's overrides allow."""
     originals = {(parameter.name, parameter.conditions): parameter for parameter in known}
 
     def allowed(parameter: Parameter) -> Parameter:
         try:
-            return _overridden(experiment, parameter)
+            return overridden(experiment, parameter)
         except SpaceError:  # of what is not active by default; said when the overrides are checked
             return parameter
 

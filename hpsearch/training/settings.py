@@ -94,7 +94,7 @@ def apply_settings(model: keras.Model, *, optimizer: str | None, learning_rate: 
             replacement.learning_rate = learning_rate
         _recompile(model, replacement)
     elif learning_rate is not None:
-        inner = _inner(model.optimizer)
+        inner = inner_optimizer(model.optimizer)
         if isinstance(inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
             raise ModelError(
                 fault(
@@ -110,18 +110,18 @@ def apply_settings(model: keras.Model, *, optimizer: str | None, learning_rate: 
 
 def optimizer_name(model: keras.Model) -> str:
     """Returns Keras's name of the optimizer that a model was compiled with, e.g. `adam`."""
-    return type(_inner(model.optimizer)).__name__.lower()
+    return type(inner_optimizer(model.optimizer)).__name__.lower()
 
 
 def compiled_rate(model: keras.Model) -> float | None:
     """Returns the learning rate a model was compiled with; None if it follows a schedule."""
-    rate = _inner(model.optimizer)._learning_rate
+    rate = inner_optimizer(model.optimizer)._learning_rate
     return float(rate.numpy()) if hasattr(rate, "numpy") else None
 
 
 def _chosen_rate(model: keras.Model) -> Any:
     """Returns the learning rate or schedule that the model set on purpose, or None."""
-    inner = _inner(model.optimizer)
+    inner = inner_optimizer(model.optimizer)
     rate = compiled_rate(model)
     if rate is None:
         return inner._learning_rate
@@ -129,8 +129,8 @@ def _chosen_rate(model: keras.Model) -> Any:
     return None if rate == default else rate
 
 
-def _inner(optimizer: Any) -> Any:
-    """Mixed precision wraps the optimizer."""
+def inner_optimizer(optimizer: Any) -> Any:
+    """Returns the optimizer itself, which mixed precision wraps."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
@@ -165,7 +165,7 @@ def _recompile(model: keras.Model, optimizer: Any) -> None:
             )
         )
     # Keras's compile, because an overriding one takes other arguments; what it added stays.
-    scaled = _inner(model.optimizer) is not model.optimizer
+    scaled = inner_optimizer(model.optimizer) is not model.optimizer
     keras.Model.compile(model, **{**compiled.config, "optimizer": optimizer}, auto_scale_loss=scaled)
 
 
