@@ -21,6 +21,7 @@ from hpsearch.driver import End, Plan, Search
 from hpsearch.errors import ExportError, HpsearchError, SearchError, StudyError, UsageError, fault
 from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
+from hpsearch.export import formats
 from hpsearch.files import write_text
 from hpsearch.jobs import perform, warm_up
 from hpsearch.listener import Listener
@@ -133,16 +134,17 @@ def checked(experiment: Experiment) -> Iterator[tuple[CheckReport, Callable[...,
 def export_model(
     study: Study, *, trial: int | None = None, fmt: str = "float32", output: str | Path | None = None
 ) -> ExportResult:
-    """Exports a trial's model, run in the interpreter and compared with Keras on real samples.
+    """Exports a trial's model to a file that was loaded, run and compared with Keras on real samples.
 
     Args:
         study: A study whose search has ended, so that test samples exist.
         trial: Its number. Default: the champion.
-        fmt: `float32`.
+        fmt: As in `export.formats`: `float32` (LiteRT), `keras`, `h5`, `architecture` or `weights`.
         output: The file to write. Default: in the study's folder.
 
     Raises:
         StudyError: The study has no champion yet, or no such trial with a model.
+        UsageError: There is no such format, or the file has another ending.
         ExportError: The file is not right; none was written.
     """
     record = study.champion
@@ -150,23 +152,16 @@ def export_model(
         what = "nothing to export yet: the search has not ended"
         raise StudyError(fault(f"study {study.name}", what, advice="Run it to its end: `hpsearch run`."))
     number = record["trial"] if trial is None else trial
+    model = study.model_file(number)
     folder = StudyFolder(study.folder)
-    model = folder.trial(number) / "model.keras"
-    if not model.exists():
-        raise StudyError(
-            fault(
-                f"study {study.name}",
-                f"trial {number} left no model",
-                expected="one of " + ", ".join(str(t.number) for t in study.ranking[:10]),
-                received=number,
-            )
-        )
-    default = folder.champion / f"{study.name}-{number:04d}-{fmt}.tflite"
+    default = folder.champion / f"{study.name}-{number:04d}-{fmt}{formats.find(fmt).suffix}"
+    target = Path(output).absolute() if output else default
+    formats.check_target(fmt, target)
     experiment = Experiment.load(study.folder / "experiment.yaml")
     job = Export(
         model=str(model),
         samples=record["samples"],
-        target=str(Path(output).absolute() if output else default),
+        target=str(target),
         format=fmt,
         tolerance=experiment.export.tolerance,
         task=study.facts["data"]["task"],

@@ -11,6 +11,7 @@ from typing import Any
 from hpsearch.errors import ExportError, SearchError, fault
 from hpsearch.executors import Executor, Report
 from hpsearch.experiment import Experiment
+from hpsearch.export import formats
 from hpsearch.files import write_text
 from hpsearch.study import Study, StudyFolder, TrialView
 from hpsearch.tracking import Champion, Tracker
@@ -59,7 +60,7 @@ def crown(
         job = Export(
             model=record["model"],
             samples=record["samples"],
-            target=str(folder.champion / f"{folder.name}-{fmt}.tflite"),
+            target=str(folder.champion / f"{folder.name}-{fmt}{formats.find(fmt).suffix}"),
             format=fmt,
             tolerance=experiment.export.tolerance,
             task=data.task,

@@ -135,15 +135,22 @@ def export(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The .tflite file to write. Default: in the study's folder."),
+        typer.Option("--output", "-o", help="The file to write. Default: in the study's folder."),
     ] = None,
+    fmt: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="float32 (a .tflite file); keras or h5 (the Keras model); architecture; weights.",
+        ),
+    ] = "float32",
     workdir: Workdir = None,
     json: Json = False,
 ) -> None:
-    """Export a model to TFLite; the file is run and compared with Keras first."""
+    """Export a model to a file, which is loaded, run and compared with Keras first."""
     from hpsearch.cli import studies
 
-    studies.export(study, workdir, trial=trial, output=output, as_json=json)
+    studies.export(study, workdir, trial=trial, fmt=fmt, output=output, as_json=json)
 
 
 @app.command()

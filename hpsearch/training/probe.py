@@ -13,9 +13,10 @@ import numpy as np
 
 from hpsearch.datasets import load_data
 from hpsearch.datasets.data import Data
-from hpsearch.errors import SpaceError
+from hpsearch.errors import ModelError, SpaceError
 from hpsearch.experiment import Experiment
 from hpsearch.files import write_text
+from hpsearch.models.hdf5 import check_fits
 from hpsearch.space import Parameter, Space
 from hpsearch.training.compatibility import first_rows, try_input, try_step
 from hpsearch.training.explore import explore
@@ -49,6 +50,8 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
     model, where = prepared.model, f"model {experiment.model.name}"
     batch = first_rows(model, data)
     outputs = try_input(model, batch, where=where)
+    if "h5" in experiment.export.formats:
+        check_fits(model, ModelError)
     parameters = model.count_params()
     _write_summary(model, Path(job.folder) / "model.txt")
     names = () if prepared.custom_fit else try_step(model, data, batch, outputs, where=where)
