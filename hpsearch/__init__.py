@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hpsearch.datasets import Data, Split
     from hpsearch.errors import ExportError, HpsearchError, SearchError, UsageError
     from hpsearch.experiment import Experiment
+    from hpsearch.learning_rate import find_learning_rate
     from hpsearch.listener import Listener
     from hpsearch.study import Study, TrialView
 
@@ -35,6 +36,7 @@ _HOMES = {
     "UsageError": "errors",
     "check": "assemble",
     "export_model": "assemble",
+    "find_learning_rate": "learning_rate",
     "open_study": "assemble",
     "search": "assemble",
 }
@@ -42,6 +44,7 @@ _HOMES = {
 __all__ = [  # noqa: RUF022 (by use)
     "search",
     "check",
+    "find_learning_rate",
     "export_model",
     "open_study",
     "Experiment",

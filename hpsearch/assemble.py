@@ -9,7 +9,7 @@ import json
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from hpsearch.driver import End, Plan, Search
 from hpsearch.errors import ExportError, HpsearchError, SearchError, StudyError, UsageError, fault
 from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
+from hpsearch.export import formats
 from hpsearch.files import write_text
 from hpsearch.jobs import perform, warm_up
 from hpsearch.listener import Listener
@@ -29,7 +30,7 @@ from hpsearch.space import Space, check_overrides
 from hpsearch.strategies import Context, Strategy
 from hpsearch.study import STUDY_FACTS, Study, StudyFolder, find_study, open_storage
 from hpsearch.tracking import StudyRecord, Tracker
-from hpsearch.trial import Export, ExportResult, Failure, Probe, ProbeResult
+from hpsearch.trial import Epoch, Export, ExportResult, Failure, Job, Outcome, Probe, ProbeResult
 
 if TYPE_CHECKING:
     from optuna.study import Study as OptunaStudy
@@ -100,25 +101,50 @@ def check(experiment: Experiment) -> CheckReport:
     Raises:
         UsageError: Something in the experiment is wrong.
     """
+    with checked(experiment) as (report, _):
+        return report
+
+
+@contextmanager
+def checked(experiment: Experiment) -> Iterator[tuple[CheckReport, Callable[..., Outcome]]]:
+    """Checks an experiment and keeps the worker that did, for what else is to be done there once.
+
+    Yields:
+        What was found, and a function that runs a job and returns its outcome; its argument `on_epoch` sees
+        what the job reports, and a `Failure` is raised.
+
+    Raises:
+        UsageError: Something in the experiment is wrong.
+        SearchError: A job failed.
+    """
     with _named(experiment):
         _check_names(experiment)
     with tempfile.TemporaryDirectory() as folder, _workers(experiment, slots=1) as executor:
-        return _check(experiment, executor, Path(folder) / "probe.txt")
+        log = Path(folder) / "log.txt"
+
+        def run(job: Job, on_epoch: Callable[[Epoch], None] | None = None) -> Outcome:
+            outcome = champion.run_job(executor, job, log=log, on_epoch=on_epoch)
+            if isinstance(outcome, Failure):
+                raise _error(experiment, outcome)
+            return outcome
+
+        yield _check(experiment, executor, log), run
 
 
 def export_model(
     study: Study, *, trial: int | None = None, fmt: str = "float32", output: str | Path | None = None
 ) -> ExportResult:
-    """Exports a trial's model, run in the interpreter and compared with Keras on real samples.
+    """Exports a trial's model to a file that was loaded, run and compared with Keras on real samples.
 
     Args:
         study: A study whose search has ended, so that test samples exist.
         trial: Its number. Default: the champion.
-        fmt: `float32`.
+        fmt: As in `export.formats`: `float32` (LiteRT), `keras`, `h5`, `architecture` or `weights`.
         output: The file to write. Default: in the study's folder.
 
     Raises:
         StudyError: The study has no champion yet, or no such trial with a model.
+        UsageError: There is no such format, or the file has another ending.
         ExportError: The file is not right; none was written.
     """
     record = study.champion
@@ -126,23 +152,16 @@ def export_model(
         what = "nothing to export yet: the search has not ended"
         raise StudyError(fault(f"study {study.name}", what, advice="Run it to its end: `hpsearch run`."))
     number = record["trial"] if trial is None else trial
+    model = study.model_file(number)
     folder = StudyFolder(study.folder)
-    model = folder.trial(number) / "model.keras"
-    if not model.exists():
-        raise StudyError(
-            fault(
-                f"study {study.name}",
-                f"trial {number} left no model",
-                expected="one of " + ", ".join(str(t.number) for t in study.ranking[:10]),
-                received=number,
-            )
-        )
-    default = folder.champion / f"{study.name}-{number:04d}-{fmt}.tflite"
+    default = folder.champion / f"{study.name}-{number:04d}-{fmt}{formats.find(fmt).suffix}"
+    target = Path(output).absolute() if output else default
+    formats.check_target(fmt, target)
     experiment = Experiment.load(study.folder / "experiment.yaml")
     job = Export(
         model=str(model),
         samples=record["samples"],
-        target=str(Path(output).absolute() if output else default),
+        target=str(target),
         format=fmt,
         tolerance=experiment.export.tolerance,
         task=study.facts["data"]["task"],

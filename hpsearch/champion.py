@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import ExportError, SearchError, fault
-from hpsearch.executors import Executor
+from hpsearch.executors import Executor, Report
 from hpsearch.experiment import Experiment
+from hpsearch.export import formats
 from hpsearch.files import write_text
 from hpsearch.study import Study, StudyFolder, TrialView
 from hpsearch.tracking import Champion, Tracker
 from hpsearch.trial import (
     DataSummary,
+    Epoch,
     Evaluation,
     EvaluationResult,
     Export,
@@ -57,7 +60,7 @@ def crown(
         job = Export(
             model=record["model"],
             samples=record["samples"],
-            target=str(folder.champion / f"{folder.name}-{fmt}.tflite"),
+            target=str(folder.champion / f"{folder.name}-{fmt}{formats.find(fmt).suffix}"),
             format=fmt,
             tolerance=experiment.export.tolerance,
             task=data.task,
@@ -83,14 +86,20 @@ def crown(
         )
 
 
-def run_job(executor: Executor, job: Job, *, log: Path) -> Outcome:
-    """Runs one job that is no trial, and waits for its outcome."""
+def run_job(
+    executor: Executor, job: Job, *, log: Path, on_epoch: Callable[[Epoch], None] | None = None
+) -> Outcome:
+    """Runs one job that is no trial, and waits for its outcome; `on_epoch` sees what it reports."""
     log.unlink(missing_ok=True)
     executor.submit(JOB_KEY, job, log=str(log))
     while True:
         for event in executor.wait(1.0):
-            if event.key == JOB_KEY and isinstance(event.body, Outcome):
+            if event.key != JOB_KEY:
+                continue
+            if isinstance(event.body, Outcome):
                 return event.body
+            if isinstance(event.body, Report) and on_epoch is not None:
+                on_epoch(event.body.epoch)
 
 
 def _evaluate(best: TrialView, folder: StudyFolder, executor: Executor) -> dict[str, Any]:

@@ -50,6 +50,7 @@ Pruner = Literal[
     "threshold",
     "wilcoxon",
 ]
+ExportFormat = Literal["float32", "keras", "h5", "architecture", "weights"]
 StrategyName = Literal["grid", "random", "bayesian", "hyperband", "optuna"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -187,10 +188,11 @@ class ExportSection(Section):
     """What the best model becomes."""
 
     formats: Annotated[
-        tuple[Literal["float32"], ...],
+        tuple[ExportFormat, ...],
         Field(strict=False),
-        BeforeValidator(as_tuple, json_schema_input_type=Literal["float32"] | list[Literal["float32"]]),
+        BeforeValidator(as_tuple, json_schema_input_type=ExportFormat | list[ExportFormat]),
     ] = ("float32",)
+    """`float32`: LiteRT; `keras`, `h5`: the whole Keras model; `architecture`, `weights`: half of it."""
     tolerance: float = Field(default=1e-4, gt=0)
     """Largest difference to Keras allowed, relative to the largest absolute output (at least 1)."""
     register_as: Annotated[

@@ -15,8 +15,8 @@ from pathlib import Path
 def whole(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a path beside `target` to write to; it takes the target's place when the block succeeds.
 
-    The temporary name is hidden, unique to the process, and keeps the suffix, because Keras and
-    Matplotlib choose a format by it. Folders that are missing are made.
+    The temporary name is hidden, unique to the process, and keeps the suffixes, because Keras and
+    Matplotlib choose a format by them. Folders that are missing are made.
 
     Example:
         >>> with whole(folder / "model.keras") as path:
@@ -27,7 +27,7 @@ def whole(target: str | os.PathLike[str]) -> Iterator[Path]:
     """
     final = Path(target)
     final.parent.mkdir(parents=True, exist_ok=True)
-    beside = final.with_name(f".{final.stem}.{os.getpid()}.partial{final.suffix}")
+    beside = final.with_name(f".{os.getpid()}.partial.{final.name}")
     try:
         yield beside
         _flush(beside)

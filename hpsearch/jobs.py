@@ -7,7 +7,7 @@ from contextlib import suppress
 from hpsearch.channel import Channel
 from hpsearch.errors import ModelError
 from hpsearch.experiment import Experiment
-from hpsearch.trial import Evaluation, Export, Job, Outcome, Probe, TrialSpec
+from hpsearch.trial import Evaluation, Export, Job, Outcome, Probe, RateRange, TrialSpec
 
 
 def perform(experiment: Experiment, job: Job, channel: Channel) -> Outcome:
@@ -44,6 +44,10 @@ def perform(experiment: Experiment, job: Job, channel: Channel) -> Outcome:
             with suppress(ModelError):
                 register_custom_objects(experiment.model)
             return export(job)
+        case RateRange():
+            from hpsearch.training.rate_range import find_rates
+
+            return find_rates(experiment, job, channel)
 
 
 def warm_up() -> None:

@@ -17,14 +17,14 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import StudyError, did_you_mean, fault
+from hpsearch.errors import ModelError, StudyError, did_you_mean, fault
 from hpsearch.trial import Failure, FailureKind, Result, TrialState, Value
 
 if TYPE_CHECKING:
@@ -336,6 +336,61 @@ class Study:
         places = {key: str(self.folder / record[key]) for key in ("model", "samples")}
         champion: Mapping[str, Any] = record | places | {"exports": exports}
         return champion
+
+    def model_file(self, trial: int) -> Path:
+        """Returns the `.keras` file of a trial's best epoch.
+
+        Raises:
+            StudyError: There is no such trial, or it left no model.
+        """
+        file = self._folder.trial(trial) / "model.keras"
+        if not file.exists():
+            raise StudyError(
+                fault(
+                    f"study {self.name}",
+                    f"trial {trial} left no model",
+                    expected="one of " + ", ".join(str(t.number) for t in self.ranking[:10]),
+                    received=trial,
+                )
+            )
+        return file
+
+    def load_model(
+        self,
+        trial: int | None = None,
+        *,
+        compile: bool = True,
+        custom_objects: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Loads a trial's model, with the weights of its best epoch, never running code inside its file.
+
+        The layers, losses and metrics that the experiment's model refers to are known to Keras then.
+
+        Args:
+            trial: Its number. Default: the champion.
+            compile: Whether to compile it as it was trained. Default: True.
+            custom_objects: Classes and functions by name, of a model that was given from Python and did not
+                register them. Default: none.
+
+        Returns:
+            A `keras.Model`.
+
+        Raises:
+            StudyError: The study has no champion yet, or no such trial with a model.
+            ModelError: Keras cannot load it.
+        """
+        from hpsearch.experiment import Experiment
+        from hpsearch.models import load_saved, register_custom_objects
+
+        if trial is None:
+            if (champion := self.champion) is None:
+                what = "has no champion yet: its search has not ended"
+                raise StudyError(fault(f"study {self.name}", what, advice="Name a `trial`."))
+            trial = int(champion["trial"])
+        file = self.model_file(trial)
+        with suppress(ModelError):  # a model given from Python is not there later; most need no class of it
+            register_custom_objects(Experiment.load(self.folder / "experiment.yaml").model)
+        return load_saved(str(file), compile=compile, custom_objects=custom_objects)
 
     @property
     def state(self) -> str:

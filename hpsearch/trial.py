@@ -7,6 +7,7 @@ an *outcome* is what comes back; a failure is an outcome like any other, never a
     TrialSpec   -> Result           train one trial (an `Epoch` after each epoch)
     Evaluation  -> EvaluationResult the held-out test data, once
     Export      -> ExportResult     a verified file for deployment
+    RateRange   -> RateRangeResult  train the default model as its learning rate grows (an `Epoch` a step)
     any of them -> Failure
 """
 
@@ -97,7 +98,18 @@ class Export:
     """Written beside the file, in the order of their numbers."""
 
 
-Job = Probe | TrialSpec | Evaluation | Export
+@dataclass(frozen=True)
+class RateRange:
+    """Job: train the model with default values for a while, its learning rate growing geometrically."""
+
+    low: float
+    high: float
+    steps: int
+    picture: str | None = None
+    """The `.png` file to draw, absolute. Default: none."""
+
+
+Job = Probe | TrialSpec | Evaluation | Export | RateRange
 
 
 @dataclass(frozen=True)
@@ -191,6 +203,30 @@ class ExportResult:
 
 
 @dataclass(frozen=True)
+class RateRangeResult:
+    """What a learning-rate range test found."""
+
+    suggestion: float | None
+    """The rate at which the loss falls most steeply; None if it does not fall."""
+    low: float | None
+    """Where the range worth searching begins, below the suggestion."""
+    high: float | None
+    """Where it ends: the rate at which the loss is lowest, and above which it no longer falls."""
+    rates: tuple[float, ...]
+    """One a step, until the loss ran away."""
+    losses: tuple[float, ...]
+    """Of the steps' batches."""
+    smoothed: tuple[float, ...]
+    """The losses without their noise."""
+    optimizer: str
+    """Keras's name of it; another one has other rates."""
+    batch_size: int
+    picture: str | None = None
+    notes: tuple[str, ...] = ()
+    """What a person should know, one sentence each."""
+
+
+@dataclass(frozen=True)
 class Failure:
     """A job that did not succeed."""
 
@@ -203,4 +239,4 @@ class Failure:
     """Whether the cause is what the user wrote (a `UsageError`)."""
 
 
-Outcome = ProbeResult | Result | EvaluationResult | ExportResult | Failure
+Outcome = ProbeResult | Result | EvaluationResult | ExportResult | RateRangeResult | Failure

@@ -10,15 +10,15 @@ from hpsearch.files import whole, write_bytes, write_text
 
 
 def test_the_file_appears_only_when_the_block_ends(tmp_path: Path) -> None:
-    target = tmp_path / "new" / "model.keras"
+    target = tmp_path / "new" / "model.weights.h5"
     with whole(target) as path:
         path.write_bytes(b"half")
         assert path.parent == target.parent
-        assert path.suffix == ".keras"
+        assert path.name.endswith(".weights.h5")
         assert not target.exists()
         path.write_bytes(b"whole")
     assert target.read_bytes() == b"whole"
-    assert [file.name for file in target.parent.iterdir()] == ["model.keras"]
+    assert [file.name for file in target.parent.iterdir()] == ["model.weights.h5"]
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

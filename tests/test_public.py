@@ -26,6 +26,7 @@ HEAVY = "{'tensorflow', 'keras', 'keras_tuner', 'mlflow', 'optuna', 'pandas', 'm
     [
         ("import hpsearch", HEAVY),
         ("import hpsearch.cli", HEAVY),
+        ("from hpsearch.export import formats; [formats.find(n) for n in formats.names()]", HEAVY),
         ("from hpsearch import search", "{'tensorflow', 'keras', 'keras_tuner', 'mlflow', 'matplotlib'}"),
     ],
 )

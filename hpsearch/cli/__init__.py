@@ -2,7 +2,7 @@
 
 entry.py      errors to exit codes
 app.py        the commands and their options
-run.py        run, check: what starts workers
+run.py        run, check, lr-find: what starts workers
 studies.py    status, trials, best, export: what looks at studies
 listings.py   models, datasets, schema: what is built in
 progress.py   a search while it runs: plain lines, or a live view in a terminal

@@ -80,6 +80,25 @@ def check(file: File, overrides: Set = None, json: Json = False) -> int:
 
 
 @app.command()
+def lr_find(
+    file: File,
+    overrides: Set = None,
+    low: Annotated[float, typer.Option(help="The first learning rate.")] = 1e-5,
+    high: Annotated[float, typer.Option(help="The last learning rate.")] = 10.0,
+    steps: Annotated[int, typer.Option(help="Batches to train on, each at a higher rate.")] = 200,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The .png file to draw the losses in.")
+    ] = Path("lr_find.png"),
+    json: Json = False,
+) -> int:
+    """Find the learning rates worth searching, by training briefly while the rate grows."""
+    from hpsearch.cli import run as command
+
+    wanted = command.Rates(low, high, steps, output)
+    return command.lr_find(file, command.gather(overrides, None, None), wanted, as_json=json)
+
+
+@app.command()
 def status(study: Name = None, workdir: Workdir = None, json: Json = False) -> None:
     """Show how a study stands, while it runs or after."""
     from hpsearch.cli import studies
@@ -116,15 +135,22 @@ def export(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The .tflite file to write. Default: in the study's folder."),
+        typer.Option("--output", "-o", help="The file to write. Default: in the study's folder."),
     ] = None,
+    fmt: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="float32 (a .tflite file); keras or h5 (the Keras model); architecture; weights.",
+        ),
+    ] = "float32",
     workdir: Workdir = None,
     json: Json = False,
 ) -> None:
-    """Export a model to TFLite; the file is run and compared with Keras first."""
+    """Export a model to a file, which is loaded, run and compared with Keras first."""
     from hpsearch.cli import studies
 
-    studies.export(study, workdir, trial=trial, output=output, as_json=json)
+    studies.export(study, workdir, trial=trial, fmt=fmt, output=output, as_json=json)
 
 
 @app.command()

@@ -1,19 +1,20 @@
-"""A search while it runs: a line a trial, or in a terminal a view that is drawn again and again."""
+"""What runs: a line a trial of a search, or in a terminal a view that is drawn again and again."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.cli.tables import STATE_STYLES, describe, duration, score
+from hpsearch.cli.tables import STATE_STYLES, describe, duration, rate, score
 from hpsearch.listener import Listener
 from hpsearch.trial import Epoch, TrialState, Value
 
@@ -38,6 +39,24 @@ def progress(experiment: Experiment, console: Console, *, quiet: bool = False) -
         view = View(console, metric, epochs=experiment.training.epochs)
         with Live(view, console=console, refresh_per_second=REFRESH_PER_S, transient=True):
             yield view
+
+
+@contextmanager
+def steps_done(console: Console, steps: int) -> Iterator[Callable[[Epoch], None]]:
+    """Gives what to call after each step of a learning-rate test: in a terminal it draws a bar."""
+    if not console.is_terminal:
+        console.print(Text(STARTING))
+        yield lambda _: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(STARTING, total=steps)
+
+        def on_step(step: Epoch) -> None:
+            tried, loss = step.metrics["learning_rate"], step.metrics["loss"]
+            bar.update(task, completed=step.number, description=f"rate {rate(tried)} loss {score(loss)}")
+
+        yield on_step
 
 
 class Lines(Listener):

@@ -1,16 +1,19 @@
-"""What starts workers: `run`, `check`."""
+"""What starts workers: `run`, `check`, `lr-find`."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from hpsearch.cli import documents, tables
-from hpsearch.cli.progress import progress
+from hpsearch.cli.progress import progress, steps_done
 from hpsearch.errors import ExportError, SearchError
 from hpsearch.experiment import Experiment
 
@@ -76,6 +79,43 @@ def check(file: Path, overrides: Sequence[str], *, as_json: bool) -> int:
         console.print(Text(warning, style="yellow"))
     console.print(Text(f"{file}: all right."))
     return 0
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What `lr-find` is asked for."""
+
+    low: float
+    high: float
+    steps: int
+    picture: Path
+
+
+def lr_find(file: Path, overrides: Sequence[str], wanted: Rates, *, as_json: bool) -> int:
+    """Tests learning rates; prints what to write into the file, or a JSON document.
+
+    Returns:
+        The exit code: 0, or 1 if the loss fell at no rate.
+    """
+    from hpsearch import learning_rate
+
+    experiment = Experiment.load(file, overrides)
+    with steps_done(tables.console(stderr=as_json), wanted.steps) as on_step:
+        found = learning_rate.find_learning_rate(
+            experiment,
+            low=wanted.low,
+            high=wanted.high,
+            steps=wanted.steps,
+            picture=wanted.picture,
+            on_step=on_step,
+        )
+    if as_json:
+        documents.write_json(dataclasses.asdict(found))
+    else:
+        tables.console().print(tables.rates_facts(found))
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    return 0 if found.suggestion is not None else 1
 
 
 def _leaders(study: Study, top: int = 20) -> list[dict[str, object]]:

@@ -79,12 +79,18 @@ def best(name: str | None, workdir: Path | None, *, as_json: bool) -> None:
 
 
 def export(
-    name: str | None, workdir: Path | None, *, trial: int | None, output: Path | None, as_json: bool
+    name: str | None,
+    workdir: Path | None,
+    *,
+    trial: int | None,
+    fmt: str,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
     """Exports a trial's model and prints where the file is and how well it agrees with Keras."""
     from hpsearch import assemble
 
-    result = assemble.export_model(open_study(name, workdir), trial=trial, output=output)
+    result = assemble.export_model(open_study(name, workdir), trial=trial, fmt=fmt, output=output)
     document = dataclasses.asdict(result)
     if as_json:
         documents.write_json(document)

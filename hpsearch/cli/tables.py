@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.cli.documents import counts, param_names
-from hpsearch.trial import TrialState
+from hpsearch.trial import RateRangeResult, TrialState
 
 if TYPE_CHECKING:
     from hpsearch.assemble import CheckReport
@@ -219,6 +219,30 @@ def check_facts(report: CheckReport) -> Table:
         ("versions", ", ".join(f"{name} {version}" for name, version in probe.versions.items())),
     ]
     return _facts(rows)
+
+
+def rates_facts(found: RateRangeResult) -> Table:
+    """Says which learning rates are worth searching, as the experiment file would have it."""
+    rows = [("tested", f"{found.optimizer} on batches of {found.batch_size}, {len(found.rates)} steps")]
+    if found.suggestion is not None and found.low is not None and found.high is not None:
+        low, high = rate(found.low), rate(found.high)
+        rows += [
+            ("suggestion", f"{rate(found.suggestion)}, where the loss falls most steeply"),
+            ("limit", f"{high}, above which it no longer falls"),
+            ("search.space", f"learning_rate: {{low: {low}, high: {high}, log: true}}"),
+        ]
+    if found.picture is not None:
+        rows.append(("picture", found.picture))
+    return _facts(rows)
+
+
+def rate(value: float) -> str:
+    """Writes a learning rate as an experiment file would have it: `3e-4`, `0.031`."""
+    text = f"{value:.2g}"
+    if value >= 0.01:
+        return text
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits.removesuffix('.0')}e{int(exponent)}"
 
 
 def number(value: object) -> str:

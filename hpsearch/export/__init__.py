@@ -1,10 +1,12 @@
 """Export: a trained model becomes a file for deployment, proven right before it appears.
 
-    load the `.keras` file                  keras_file.py
+    load the `.keras` file                  keras_file.py, hpsearch.models.load_saved
     name its inputs and outputs             signature.py
     match the real samples                  samples.py
     have Keras predict them                 endpoint.py
-    convert, by the first route             formats/<format>.py, litert.py, routes.py
+    write, by the first attempt             formats/<format>.py
+      to LiteRT, by several routes          litert.py, routes.py
+      to Keras's own formats                keras_model.py
       whose file runs and agrees            verify.py, classes.py
     write the record, let the file appear   record.py, deliver.py
 

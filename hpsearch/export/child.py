@@ -75,7 +75,7 @@ def _bury(child: subprocess.Popen[bytes], target: str) -> None:
     child.kill()
     child.wait()
     final = Path(target)
-    for left in final.parent.glob(f".{glob.escape(final.stem)}*.{child.pid}.partial*"):
+    for left in final.parent.glob(f".{child.pid}.partial.{glob.escape(final.name)}*"):
         with contextlib.suppress(OSError):
             left.unlink()
 

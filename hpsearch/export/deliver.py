@@ -13,11 +13,11 @@ from hpsearch.errors import DataError, ExportError, HpsearchError, ModelError, U
 from hpsearch.export import formats, keras_file, record
 from hpsearch.export import samples as samples_file
 from hpsearch.export.endpoint import Endpoint, open_endpoint
-from hpsearch.export.formats import Format, Runner
-from hpsearch.export.routes import Route, routes
+from hpsearch.export.formats import Attempt, Format, Runner
 from hpsearch.export.samples import rows_of
 from hpsearch.export.verify import Comparison, verify
 from hpsearch.files import whole
+from hpsearch.models import load_saved
 from hpsearch.trial import Export, ExportResult, Failure, FailureKind
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class _Proven:
-    route: Route
+    attempt: Attempt
     runner: Runner
     comparison: Comparison
 
@@ -36,14 +36,14 @@ def deliver(job: Export, *, load: Callable[[str], keras.Model] | None = None) ->
 
     Raises:
         UsageError: The model, the samples, the target or the format's name cannot be used.
-        ExportError: No route led to a file that agrees with Keras.
+        ExportError: No attempt led to a file that agrees with Keras.
     """
     form = formats.find(job.format)
-    _check_target(job, form)
+    formats.check_target(job.format, Path(job.target))
     arrays = samples_file.read(job.samples)
-    model = (load or keras_file.load)(job.model)
-    policy = keras_file.compute_in_float32(model)
-    endpoint = open_endpoint(model, arrays, where=job.samples)
+    model = (load or load_saved)(job.model)
+    policy = keras_file.compute_in_float32(model) if form.float32 else None
+    endpoint = open_endpoint(model, arrays, file=job.model, where=job.samples)
     with _writable(job.target), whole(job.target) as file:
         proven = _prove(form, endpoint, job, file)
         result = ExportResult(
@@ -55,7 +55,7 @@ def deliver(job: Export, *, load: Callable[[str], keras.Model] | None = None) ->
             agreement=proven.comparison.agreement,
             samples=rows_of(endpoint.samples),
             ops=proven.runner.ops,
-            notes=(*([f"computes in float32, trained in {policy}"] if policy else []), *proven.route.notes),
+            notes=(*([f"computes in float32, trained in {policy}"] if policy else []), *proven.attempt.notes),
         )
         record.write(
             result,
@@ -89,21 +89,6 @@ def _kind(failure: HpsearchError) -> FailureKind:
             return FailureKind.ERROR
 
 
-def _check_target(job: Export, form: Format) -> None:
-    target = Path(job.target)
-    if target.suffix != form.suffix:
-        raise UsageError(
-            fault(
-                job.target,
-                f"the file's ending does not fit the format {job.format}",
-                expected=f"`{form.suffix}`",
-                received=f"`{target.suffix}`",
-            )
-        )
-    if target.is_dir():
-        raise UsageError(fault(job.target, "a folder is in the file's place", expected="a file, or nothing"))
-
-
 @contextmanager
 def _writable(target: str) -> Iterator[None]:
     try:
@@ -115,32 +100,36 @@ def _writable(target: str) -> Iterator[None]:
 
 
 def _prove(form: Format, endpoint: Endpoint, job: Export, file: Path) -> _Proven:
-    """Writes `file` by the first route that gives a right one."""
+    """Writes `file` by the first attempt that gives a right one."""
     loss = keras_file.loss(job.model)
-    refusals: list[tuple[Route, ExportError]] = []
-    for route in routes(endpoint):
+    refusals: list[tuple[Attempt, HpsearchError]] = []
+    for attempt in form.attempts(endpoint):
         file.unlink(missing_ok=True)  # the last attempt's runner may still read it
         try:
-            form.convert(endpoint, route, file)
-            runner = form.open(file)
+            attempt.write(file)
+            runner = form.open(file, endpoint)
             comparison = verify(
-                runner, endpoint, route.batch, tolerance=job.tolerance, task=job.task, loss=loss
+                runner, endpoint, attempt.batch, tolerance=job.tolerance, task=job.task, loss=loss
             )
-        except ExportError as refusal:
-            refusals.append((route, refusal))
+        except (ExportError, ModelError) as refusal:
+            refusals.append((attempt, refusal))
         else:
-            return _Proven(route, runner, comparison)
+            return _Proven(attempt, runner, comparison)
     raise ExportError(_all_refused(refusals, job.target)) from refusals[-1][1]
 
 
-def _all_refused(refusals: Sequence[tuple[Route, ExportError]], target: str) -> str:
-    reasons = {str(refusal): route for route, refusal in refusals}
+def _all_refused(refusals: Sequence[tuple[Attempt, HpsearchError]], target: str) -> str:
+    reasons = {str(refusal): attempt for attempt, refusal in refusals}
     if len(reasons) == 1:
         text = str(refusals[-1][1])
     else:
         text = "No way to convert the model gave a right file. " + " ".join(
-            f"With {route}: {reason}" for reason, route in reasons.items()
+            f"{_named(attempt)}: {reason}" for reason, attempt in reasons.items()
         )
     if Path(target).exists():
         text += f" {target} is from an earlier export and was left as it was."
     return text
+
+
+def _named(attempt: Attempt) -> str:
+    return f"With {', '.join(attempt.notes)}" if attempt.notes else "As it is"

@@ -25,6 +25,7 @@ class Endpoint:
 
     Attributes:
         model: The Keras model.
+        file: It was loaded from.
         inputs: In the order of the call's arguments.
         samples: One array an input, by its name and in its type.
         batch: The batch size when the model fixes it, as stateful layers do; else None.
@@ -32,6 +33,7 @@ class Endpoint:
     """
 
     model: keras.Model
+    file: str
     inputs: Inputs
     samples: Arrays
     batch: int | None
@@ -42,11 +44,12 @@ class Endpoint:
         return name_outputs(self.model, self.model(self.inputs.pack(tensors), training=False))
 
 
-def open_endpoint(model: keras.Model, arrays: Arrays, *, where: str) -> Endpoint:
+def open_endpoint(model: keras.Model, arrays: Arrays, *, file: str, where: str) -> Endpoint:
     """Names a model's inputs and outputs, and has Keras predict the samples.
 
     Args:
         model: A built model of any kind: sequential, functional, subclassed.
+        file: It was loaded from.
         arrays: One array an input, by its name; a single array may have any name.
         where: Where the samples come from, for messages.
 
@@ -60,7 +63,7 @@ def open_endpoint(model: keras.Model, arrays: Arrays, *, where: str) -> Endpoint
     if batch is not None:  # whole batches only, so that state runs on alike in Keras and in the file
         rows = rows_of(samples)
         samples = take(samples, np.arange(max(rows // batch, 1) * batch) % rows)
-    return Endpoint(model, inputs, samples, batch, _predict(model, inputs, samples, batch or CHUNK))
+    return Endpoint(model, file, inputs, samples, batch, _reference(model, inputs, samples, batch or CHUNK))
 
 
 def _match(tensors: tuple[Tensor, ...], arrays: Arrays, where: str) -> Arrays:
@@ -96,24 +99,31 @@ def _match(tensors: tuple[Tensor, ...], arrays: Arrays, where: str) -> Arrays:
     return matched
 
 
-def _predict(model: keras.Model, inputs: Inputs, samples: Arrays, size: int) -> Arrays:
+def predict(model: keras.Model, inputs: Inputs, batch: Arrays) -> Arrays:
+    """Has Keras predict one batch, in full precision; returns the outputs by name.
+
+    Raises:
+        ExportError: It cannot.
+    """
     model.jit_compile = False  # for so few batches XLA costs more than it saves
+    try:
+        with _full_precision():
+            predicted = model.predict_on_batch(inputs.pack([batch[each.name] for each in inputs.tensors]))
+    except Exception as failure:
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", str(failure))
+        problem = f"{type(failure).__name__}: {' '.join(plain.split())[:300]}"
+        raise ExportError(
+            fault("the Keras model", "it cannot predict the samples", received=problem)
+        ) from failure
+    return {name: np.asarray(output) for name, output in name_outputs(model, predicted).items()}
+
+
+def _reference(model: keras.Model, inputs: Inputs, samples: Arrays, size: int) -> Arrays:
     reset_states(model)
-    parts: list[dict[str, Any]] = []
-    for start in range(0, rows_of(samples), size):
-        chunk = [samples[tensor.name][start : start + size] for tensor in inputs.tensors]
-        try:
-            with _full_precision():
-                predicted = model.predict_on_batch(inputs.pack(chunk))
-        except Exception as failure:
-            plain = re.sub(r"\x1b\[[0-9;]*m", "", str(failure))
-            problem = f"{type(failure).__name__}: {' '.join(plain.split())[:300]}"
-            raise ExportError(
-                fault("the Keras model", "it cannot predict the samples", received=problem)
-            ) from failure
-        parts.append(name_outputs(model, predicted))
+    chunks = np.split(np.arange(rows_of(samples)), range(size, rows_of(samples), size))
+    parts = [predict(model, inputs, take(samples, rows)) for rows in chunks]
     reset_states(model)
-    reference = {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
+    reference = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     for name, array in reference.items():
         if wrong := np.count_nonzero(~np.isfinite(array)):
             raise ExportError(
@@ -130,6 +140,11 @@ def _predict(model: keras.Model, inputs: Inputs, samples: Arrays, size: int) -> 
 @contextmanager
 def _full_precision() -> Iterator[None]:
     """Has a GPU multiply in float32; TensorFloat-32, its default, is off by more than a file is."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
     import tensorflow as tf
 
     before = tf.config.experimental.tensor_float_32_execution_enabled()

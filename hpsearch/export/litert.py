@@ -4,20 +4,60 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hpsearch.errors import ExportError, fault
+from hpsearch.errors import ExportError, ModelError, fault
 from hpsearch.export.endpoint import Endpoint
-from hpsearch.export.routes import Route, unrolled
+from hpsearch.export.formats import Attempt
+from hpsearch.export.routes import Route, routes, unrolled
 from hpsearch.export.samples import Arrays
 from hpsearch.export.signature import Tensor
 from hpsearch.models.stateful import reset_states
 
 SUFFIX = ".tflite"
+BACKEND = "tensorflow"
+"""The Keras backend whose models can be converted."""
+
+
+def attempts(endpoint: Endpoint, settings: Mapping[str, Any] | None = None) -> Iterator[Attempt]:
+    """Yields the routes to a file, best first.
+
+    Args:
+        endpoint: The model.
+        settings: As in `convert`.
+
+    Raises:
+        ModelError: Keras runs on a backend whose models cannot be converted.
+    """
+    _check_backend(endpoint.file)
+    for route in routes(endpoint):
+        yield Attempt(partial(convert, endpoint, route, settings=settings), route.batch, route.notes)
+
+
+def open_file(file: Path, endpoint: Endpoint) -> Runner:  # noqa: ARG001
+    """Opens a file in the interpreter; see `Runner`."""
+    return Runner(file)
+
+
+def _check_backend(path: str) -> None:
+    import keras
+
+    if keras.backend.backend() != BACKEND:
+        raise ModelError(
+            fault(
+                path,
+                "models are converted on the TensorFlow backend",
+                expected="KERAS_BACKEND=tensorflow",
+                received=f"KERAS_BACKEND={keras.backend.backend()}",
+                advice="The `.keras` file is the same for every backend: `hpsearch.export.child.export` "
+                "converts it in a process of its own.",
+            )
+        )
 
 
 def convert(

@@ -1,4 +1,4 @@
-"""Routes from a model to a file: what to try, in which order.
+"""Routes from a model to a LiteRT file: what to try, in which order.
 
 Any batch size is best. A recurrent layer's loop cannot be converted so with built-in operations; it can
 with a batch of one, which keeps the file small, or written out step by step, which keeps the batch free.
@@ -49,9 +49,6 @@ class Route:
             (self.batch, *(endpoint.samples[tensor.name].shape[1:] if self.sized else tensor.shape[1:]))
             for tensor in endpoint.inputs.tensors
         ]
-
-    def __str__(self) -> str:
-        return ", ".join(self.notes) or "any batch size"
 
 
 def routes(endpoint: Endpoint) -> Iterator[Route]:

@@ -1,6 +1,7 @@
 """Models: one architecture a file, a `keras_tuner.HyperModel` found by the file's name; or the user's own.
 
 load_hypermodel(section, data) -> keras_tuner.HyperModel
+load_saved(path)               -> keras.Model: of a `.keras` file
 names()                        -> (mlp, ...)
 describe("mlp")                -> its first line, without importing Keras
 
@@ -11,20 +12,22 @@ One whose `fit` compiles anew on the way says `per_step_schedules = False`: a sc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.catalogue import Entry, catalogue, subclass_of
 from hpsearch.errors import ModelError, did_you_mean, fault
 from hpsearch.references import is_reference
 
 if TYPE_CHECKING:
+    import keras
     import keras_tuner
 
     from hpsearch.datasets.data import Data
     from hpsearch.experiment import ModelSection
 
-__all__ = ["check_name", "describe", "load_hypermodel", "names", "register_custom_objects"]
+__all__ = ["check_name", "describe", "load_hypermodel", "load_saved", "names", "register_custom_objects"]
 
 
 def check_name(section: ModelSection) -> None:
@@ -81,6 +84,24 @@ def register_custom_objects(section: ModelSection) -> None:
     from hpsearch.models.custom_objects import register
 
     register(section)
+
+
+def load_saved(
+    path: str, *, compile: bool = False, custom_objects: Mapping[str, Any] | None = None
+) -> keras.Model:
+    """Loads a saved model, never running code that the file itself holds (`safe_mode`).
+
+    Args:
+        path: A `.keras` file.
+        compile: Whether to compile it as it was trained. Default: False.
+        custom_objects: Classes and functions by name, beside those that are registered. Default: none.
+
+    Raises:
+        ModelError: There is no such file, it is damaged, or it needs a class that nobody registered.
+    """
+    from hpsearch.models.saved import load
+
+    return load(path, compile=compile, custom_objects=custom_objects)
 
 
 def names() -> tuple[str, ...]:

@@ -176,7 +176,7 @@ def predict(process: Any, x: Any, return_std: bool = True) -> tuple[Any, Any]:  
         Mean and standard deviation, each `(n,)`.
     """
     import numpy as np
-    from scipy.linalg import solve_triangular  # type: ignore[import-untyped]
+    from scipy.linalg import solve_triangular
 
     covariance = process.kernel_(x, process.X_train_)
     mean = process._y_train_std * (covariance @ process.alpha_) + process._y_train_mean

@@ -9,5 +9,6 @@ course         the epochs so far: which is best, whether to stop early; `snapsho
 record, plots  the files a trial leaves
 failures       what an exception means
 evaluate       the best model, once, on the test rows
+rate_range     the learning-rate range test; `rate_curve` reads it
 runtime        threads, determinism, memory
 """

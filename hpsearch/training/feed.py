@@ -47,6 +47,11 @@ class Shuffled(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no typ
     def _ordered(self) -> Array:
         return np.random.default_rng([self._seed, self._epoch]).permutation(len(self._split))
 
+    @property
+    def whole_batches(self) -> int:
+        """How many batches are not smaller than the others."""
+        return len(self._order) // self._batch_size
+
     def __len__(self) -> int:
         return -(-len(self._order) // self._batch_size)
 

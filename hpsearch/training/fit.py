@@ -55,6 +55,13 @@ def training_data(experiment: Experiment, prepared: Prepared, data: Data, *, see
     return TrainingData(data, augmentation(training.augmentation, data, seed=seed), seed)
 
 
+def source_of(prepared: Prepared, training: TrainingData) -> Shuffled:
+    """Returns the batches that a model is trained on."""
+    batches = InLanes if fixed_batch(prepared.model) else Shuffled
+    batch_size = prepared.batch_size or BATCH_SIZE
+    return batches(training.data.train, batch_size, training.seed, training.augmentation)
+
+
 def fit(
     prepared: Prepared,
     training: TrainingData,
@@ -78,10 +85,7 @@ def fit(
     callbacks = [*prepared.reporting, watch, *prepared.callbacks, *callbacks]
     if prepared.custom_fit:
         return users_fit(prepared, training.data, watch, callbacks, seed=training.seed)
-    batches = InLanes if fixed_batch(prepared.model) else Shuffled
-    source = batches(
-        training.data.train, prepared.batch_size or BATCH_SIZE, training.seed, training.augmentation
-    )
+    source = source_of(prepared, training)
     prepared.model.fit(
         source,
         epochs=prepared.epochs,

@@ -17,6 +17,7 @@ from hpsearch.trial import Value
 
 if TYPE_CHECKING:
     from hpsearch.channel import Channel
+    from hpsearch.experiment import Experiment
 
 Choose = Callable[[Parameter], Value]
 """Decides the value of a hyperparameter that was just declared."""
@@ -80,6 +81,18 @@ def chooser(params: Mapping[str, Value], channel: Channel) -> Choose:
 def at_defaults(parameter: Parameter) -> Value:
     """A `choose` that takes every default."""
     return parameter.default
+
+
+def overridden(experiment: Experiment, parameter: Parameter) -> Parameter:
+    """Returns what an experiment makes of a hyperparameter the model declares.
+
+    Raises:
+        SpaceError: The override does not fit.
+    """
+    override = experiment.search.space.get(parameter.name)
+    if override is None:
+        return parameter
+    return override.apply(parameter, f"{experiment.where}: search.space.{parameter.name}")
 
 
 def _as_declared(parameter: Parameter, value: Value) -> Value:

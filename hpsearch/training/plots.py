@@ -1,4 +1,4 @@
-"""Pictures of a trial: learning curves, confusion matrix, predicted against true values.
+"""Pictures of a trial: learning curves, confusion matrix, predicted against true values; of rates tried.
 
 Drawn on Matplotlib's canvas without pyplot, so that nothing global is touched and no window opens.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hpsearch.files import whole
 from hpsearch.training.metrics import CLASSES_SHOWN, confusion_matrix
-from hpsearch.trial import Epoch
+from hpsearch.trial import Epoch, RateRangeResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,6 +74,34 @@ def draw_curves(target: Path, epochs: Sequence[Epoch], objective: str, best_epoc
         axes.margins(x=0.03 if len(epochs) > 1 else 1, y=0.12)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=8)
+    _save(figure, target)
+
+
+def draw_rates(target: Path, test: RateRangeResult) -> None:
+    """Draws the loss over the learning rate, and what is suggested.
+
+    Args:
+        target: The picture to write.
+        test: At least one step of it.
+    """
+    figure = _figure(5.6, 3.6)
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.plot(test.rates, test.losses, ".", color=TRAIN, alpha=0.45, markersize=4, label="batches")
+    axes.plot(test.rates, test.smoothed, color=VALIDATION, linewidth=1.8, label="smoothed")
+    if test.low is not None and test.high is not None and test.suggestion is not None:
+        axes.axvspan(test.low, test.high, color=VALIDATION, alpha=0.08, linewidth=0, label="range to search")
+        level = test.smoothed[test.rates.index(test.suggestion)]
+        label = f"suggestion ({test.suggestion:.2g})"
+        axes.plot([test.suggestion], [level], "o", markersize=9, color=MARK, fillstyle="none", label=label)
+    low, high = min(test.losses), max(test.smoothed)
+    margin = 0.06 * (high - low) or 1.0  # a few losses far above the curve would flatten it
+    axes.set_ylim(low - margin, high + 4 * margin)
+    axes.set_title(f"{test.optimizer}, batches of {test.batch_size}")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8)
     _save(figure, target)
 
 

@@ -13,13 +13,15 @@ import numpy as np
 
 from hpsearch.datasets import load_data
 from hpsearch.datasets.data import Data
-from hpsearch.errors import ObjectiveError, SpaceError, did_you_mean, fault
+from hpsearch.errors import ModelError, ObjectiveError, SpaceError, did_you_mean, fault
 from hpsearch.experiment import Experiment
 from hpsearch.files import write_text
+from hpsearch.models.hdf5 import check_fits
 from hpsearch.space import Parameter, Space
 from hpsearch.training.compatibility import first_rows, try_input, try_step
 from hpsearch.training.explore import explore
 from hpsearch.training.fit import training_data
+from hpsearch.training.hyperparameters import overridden
 from hpsearch.training.outputs import metric_names
 from hpsearch.training.prepare import prepare
 from hpsearch.training.schedules import RATE
@@ -47,12 +49,12 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
     """
     data = load_data(experiment.data)
     seed = experiment.search.seed
-    prepared = prepare(
-        experiment, data, lambda parameter: _overridden(experiment, parameter).default, seed=seed
-    )
+    prepared = prepare(experiment, data, lambda each: overridden(experiment, each).default, seed=seed)
     model, where = prepared.model, f"model {experiment.model.name}"
     batch = first_rows(model, training_data(experiment, prepared, data, seed=seed).data)
     outputs = try_input(model, batch, where=where)
+    if "h5" in experiment.export.formats:
+        check_fits(model, ModelError)
     parameters = model.count_params()
     _write_summary(model, Path(job.folder) / "model.txt")
     names = () if prepared.custom_fit else try_step(model, data, batch, outputs, where=where)
@@ -91,20 +93,13 @@ def _write_summary(model: keras.Model, path: Path) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
-def _overridden(experiment: Experiment, parameter: Parameter) -> Parameter:
-    override = experiment.search.space.get(parameter.name)
-    if override is None:
-        return parameter
-    return override.apply(parameter, f"{experiment.where}: search.space.{parameter.name}")
-
-
 def _declared(experiment: Experiment, data: Data, known: Sequence[Parameter]) -> tuple[Parameter, ...]:
     """Explores, where the experiment's overrides allow."""
     originals = {(parameter.name, parameter.conditions): parameter for parameter in known}
 
     def allowed(parameter: Parameter) -> Parameter:
         try:
-            return _overridden(experiment, parameter)
+            return overridden(experiment, parameter)
         except SpaceError:  # of what is not active by default; said when the overrides are checked
             return parameter
 

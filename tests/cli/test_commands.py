@@ -161,6 +161,27 @@ def test_export(here, capsys, tmp_path):
     assert target.stat().st_size > 0
 
 
+def test_export_in_another_format(here, capsys, tmp_path):
+    target = tmp_path / "out.weights.h5"
+    assert shown(capsys, "export", "--format", "weights", "-o", target).startswith(f"{target} (")
+    document = json.loads(shown(capsys, "export", "--format", "architecture", "--json"))
+    assert document["path"].endswith("-architecture.json")
+    assert document["largest_difference"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "h4"], "no such format; expected architecture or float32 or h5 or keras or weights"),
+        (["--format", "keras", "-o", "out.h5"], "expected `.keras`; received `.h5`"),
+    ],
+)
+def test_export_that_cannot_be_is_refused_at_once(here, capsys, arguments, message, monkeypatch):
+    monkeypatch.setattr("hpsearch.assemble._workers", lambda *_, **__: pytest.fail("a worker was started"))
+    assert call(["export", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_export_of_a_trial_without_a_model(here, capsys):
     assert call(["export", "--trial", "99"]) == 2
     assert "trial 99 left no model" in capsys.readouterr().err

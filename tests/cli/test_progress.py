@@ -6,8 +6,8 @@ from datetime import datetime
 import pytest
 from rich.console import Console
 
-from hpsearch.cli.progress import Lines, View, progress
-from hpsearch.cli.tables import duration, number, score
+from hpsearch.cli.progress import Lines, View, progress, steps_done
+from hpsearch.cli.tables import duration, number, rate, score
 from hpsearch.experiment import Experiment
 from hpsearch.study import TrialView
 from hpsearch.trial import Epoch, Failure, FailureKind, TrialState
@@ -116,7 +116,27 @@ def test_the_place_decides_what_is_shown(experiment):
     assert file.getvalue() == ""
 
 
+def test_steps_are_drawn_where_somebody_watches():
+    step = Epoch(7, {"learning_rate": 2.5e-4, "loss": 1.5}, 0.0)
+    for terminal, expected in ((True, ("rate 2.5e-4 loss 1.5000", "7/40")), (False, ("Starting",))):
+        file = io.StringIO()
+        console = Console(file=file, width=100, force_terminal=terminal, color_system=None)
+        with steps_done(console, 40) as on_step:
+            on_step(step)
+        assert all(each in file.getvalue() for each in expected)
+        assert terminal or len(file.getvalue().splitlines()) == 1
+
+
 def test_times_and_numbers():
+    assert [rate(v) for v in (3.04e-4, 2.1e-3, 0.0099, 0.0999, 0.44, 3.0, 1e-5)] == [
+        "3e-4",
+        "2.1e-3",
+        "9.9e-3",
+        "0.1",
+        "0.44",
+        "3",
+        "1e-5",
+    ]
     assert [duration(s) for s in (None, 3.21, 61, 3700)] == ["-", "3.2 s", "1 min 1 s", "1 h 1 min"]
     assert [number(v) for v in (None, True, 3, "a", 0.1 + 0.2, 1e-5)] == [
         "-",

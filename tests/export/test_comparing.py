@@ -66,8 +66,8 @@ def test_fixed_batch_is_filled_up_from_the_start():
 
 
 def test_route_says_what_a_user_must_know():
-    assert str(Route()) == "any batch size"
-    assert str(Route(1, sized=True)) == "fixed batch of 1, input sizes fixed to those of the samples"
+    assert Route().notes == ()
+    assert Route(1, sized=True).notes == ("fixed batch of 1", "input sizes fixed to those of the samples")
 
 
 def test_names_made_up_by_keras_are_replaced():

@@ -109,14 +109,15 @@ def test_state_starts_at_zero_and_runs_on(network):
 def test_loops_are_unrolled_when_a_batch_of_one_cannot_be_converted(network, monkeypatch):
     from hpsearch.errors import ExportError
     from hpsearch.export import litert
-    from hpsearch.export.formats import float32
 
-    def convert(endpoint, route, target):
+    real = litert.convert
+
+    def convert(endpoint, route, target, settings):
         if not route.unroll:
             raise ExportError("no loops today")
-        litert.convert(endpoint, route, target)
+        real(endpoint, route, target)
 
-    monkeypatch.setattr(float32, "FORMAT", dataclasses.replace(float32.FORMAT, convert=convert))
+    monkeypatch.setattr(litert, "convert", convert)
     job = network("lstm")
     result = exported(job)
     assert result.notes == ("recurrent layers unrolled",)
@@ -150,15 +151,16 @@ def test_same_model_gives_the_same_file(network):
 def with_other_weights(monkeypatch, change):
     """Has the converter see other weights than Keras predicts with."""
     from hpsearch.export import litert
-    from hpsearch.export.formats import float32
 
-    def convert(endpoint, route, target):
+    real = litert.convert
+
+    def convert(endpoint, route, target, settings):
         right = endpoint.model.get_weights()
         endpoint.model.set_weights([change(array) for array in right])
-        litert.convert(endpoint, route, target)
+        real(endpoint, route, target)
         endpoint.model.set_weights(right)
 
-    monkeypatch.setattr(float32, "FORMAT", dataclasses.replace(float32.FORMAT, convert=convert))
+    monkeypatch.setattr(litert, "convert", convert)
 
 
 def test_file_that_disagrees_is_refused(network, monkeypatch):
@@ -212,12 +214,12 @@ def test_operation_that_is_not_built_in_is_refused(network):
 
 def test_file_with_operators_of_tensorflow_is_refused(network, monkeypatch):
     """As `model.export` writes it by default: the file exists, and no plain interpreter runs it."""
-    from hpsearch.export.formats import float32
+    from hpsearch.export import litert
 
-    def convert(endpoint, route, target):
+    def convert(endpoint, route, target, settings):
         endpoint.model.export(str(target), format="litert", verbose=False)
 
-    monkeypatch.setattr(float32, "FORMAT", dataclasses.replace(float32.FORMAT, convert=convert))
+    monkeypatch.setattr(litert, "convert", convert)
     cause = refused(network("lstm")).cause
     assert "operators that are not built in; received FlexTensorListReserve, FlexTensorListStack" in cause
 
@@ -314,7 +316,7 @@ def test_wrong_target_or_format_is_refused(network, tmp_path):
         ({"target": str(tmp_path / "best.onnx")}, "expected `.tflite`; received `.onnx`"),
         ({"target": str(tmp_path / "file" / "best.tflite")}, "cannot be written"),
         ({"target": str(tmp_path / "folder.tflite")}, "a folder is in the file's place"),
-        ({"format": "float23"}, "expected float32; received float23. Did you mean `float32`?"),
+        ({"format": "float23"}, "received float23. Did you mean `float32`?"),
     ]:
         outcome = export(dataclasses.replace(job, **changes))
         assert isinstance(outcome, Failure)

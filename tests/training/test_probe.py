@@ -184,6 +184,27 @@ def test_a_model_that_does_not_fit_its_data_is_said(tmp_path, build, data, messa
     assert "\n" not in str(caught.value)
 
 
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.out = softmax()
+
+    def call(self, x):
+        return self.out(x)
+
+
+def subclassed(hp):
+    model = Subclassed()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def test_an_export_that_the_model_cannot_have_is_said(tmp_path):
+    look(tmp_path, subclassed, export={"formats": ["keras", "weights"]})
+    with pytest.raises(ModelError, match=r"export.formats: h5: a subclassed model .* received `Subclassed`"):
+        look(tmp_path, subclassed, export={"formats": "h5"})
+
+
 def test_wrong_overrides_and_wrong_data_are_said(tmp_path):
     with pytest.raises(SpaceError, match=r"Experiment: search.space.depth"):
         look(tmp_path, branches, search={"space": {"depth": {"low": 0.5}}})

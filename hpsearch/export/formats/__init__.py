@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hpsearch.errors import ExperimentError, did_you_mean, fault
+from hpsearch.errors import ExperimentError, UsageError, did_you_mean, fault
 from hpsearch.export.endpoint import Endpoint
-from hpsearch.export.routes import Route
 from hpsearch.export.samples import Arrays
 from hpsearch.export.signature import Tensor
 
@@ -42,18 +41,35 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One way to write a file.
+
+    Attributes:
+        write: Writes it; raises `ExportError` where the way leads nowhere.
+        batch: The batch size to run the file with; None where it must take any.
+        notes: What a user of the file must know.
+    """
+
+    write: Callable[[Path], object]
+    batch: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Format:
     """How to write a file and how to run it.
 
     Attributes:
         suffix: Ending of the file's name.
-        convert: Writes the file; raises `ExportError` where the route leads nowhere.
+        attempts: Yields the ways to write the file, best first; the first is taken that gives a right one.
         open: Makes the file ready to run; raises `ExportError` if it cannot.
+        float32: Whether the file computes in 32-bit floats, whatever precision the model trained in.
     """
 
     suffix: str
-    convert: Callable[[Endpoint, Route, Path], None]
-    open: Callable[[Path], Runner]
+    attempts: Callable[[Endpoint], Iterable[Attempt]]
+    open: Callable[[Path, Endpoint], Runner]
+    float32: bool = False
 
 
 def names() -> tuple[str, ...]:
@@ -62,7 +78,7 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Format:
-    """Returns a format by its name.
+    """Returns a format by its name; imports neither Keras nor TensorFlow.
 
     Raises:
         ExperimentError: There is none of that name.
@@ -79,3 +95,23 @@ def find(name: str) -> Format:
         )
     form: Format = importlib.import_module(f"{__name__}.{name}").FORMAT
     return form
+
+
+def check_target(name: str, target: Path) -> None:
+    """Makes sure that a file can be called so.
+
+    Raises:
+        UsageError: There is no such format, the file has another ending, or a folder is in its place.
+    """
+    suffix = find(name).suffix
+    if not target.name.endswith(suffix):
+        raise UsageError(
+            fault(
+                str(target),
+                f"the file's ending does not fit the format {name}",
+                expected=f"`{suffix}`",
+                received=f"`{target.suffix}`",
+            )
+        )
+    if target.is_dir():
+        raise UsageError(fault(str(target), "a folder is in the file's place", expected="a file, or nothing"))

@@ -5,4 +5,4 @@ from __future__ import annotations
 from hpsearch.export import litert
 from hpsearch.export.formats import Format
 
-FORMAT = Format(suffix=litert.SUFFIX, convert=litert.convert, open=litert.Runner)
+FORMAT = Format(suffix=litert.SUFFIX, attempts=litert.attempts, open=litert.open_file, float32=True)
