@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 
 import pytest
 
+from hpsearch.driver import End
 from hpsearch.executors import Started
 from hpsearch.executors.ray import RayExecutor
 from hpsearch.experiment import ResourcesSection
+from hpsearch.listener import Listener
 from hpsearch.testing.driving import DONE, PATIENCE_S, drive, trial, wait_for
-from hpsearch.trial import Failure, FailureKind
+from hpsearch.testing.searching import ToySearch
+from hpsearch.trial import Failure, FailureKind, TrialState
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'hpsearch[ray]'")
 from ray.cluster_utils import Cluster  # noqa: E402
@@ -70,3 +74,39 @@ def test_a_job_whose_node_dies_is_interrupted_and_the_slot_is_lost(cluster, tmp_
     finally:
         executor.close()
         cluster.remove_node(node)
+
+
+def test_a_search_survives_the_death_of_a_node(cluster, tmp_path):
+    node = cluster.add_node(**NODE)
+
+    class Killer(Listener):
+        """Kills the node while a trial is in its middle there."""
+
+        messages: list[str] = []
+
+        def on_epoch(self, number, epoch):
+            on_it = (s for s in executor._slots if s.place and s.place.node_id == node.node_id)
+            if (
+                number >= 2
+                and not self.messages
+                and any(s.running and s.running.key == number for s in on_it)
+            ):
+                self.messages.append("killed")
+                cluster.remove_node(node, allow_graceful=False)
+
+        def on_message(self, text):
+            self.messages.append(text)
+
+    executor = RayExecutor(ResourcesSection(executor="ray"))
+    killer = Killer()
+    search = ToySearch(tmp_path / "s", trials=8, toy={"pause_s": 0.3}, executor=lambda: executor)
+    assert search.run(killer) is End.TRIALS
+    assert re.fullmatch(
+        r"killed, trial \d runs again, .*: interrupted: the node .* of the Ray cluster was lost",
+        ", ".join(killer.messages),
+    )
+    assert [(t.number, t.state, t.attempts) for t in search.study.trials] == [
+        (number, TrialState.COMPLETE, 1) for number in range(8)
+    ]
+    ran = [(search.folder.trial(number) / "ran.txt").read_text() for number in range(8)]
+    assert ran == [f"{number}\n" for number in range(8)]
