@@ -212,8 +212,12 @@ def _workers(experiment: Experiment, slots: int | None = None) -> Iterator[Execu
     resources = experiment.resources
     if slots is not None:
         resources = resources.model_copy(update={"slots": slots})
-    with closing(executors.create(resources, warm_up=warm_up)) as executor:
-        executor.start(partial(perform, experiment))
+    workdir = Path(experiment.workdir).absolute()
+    with _named(experiment):
+        executor = executors.create(resources, warm_up=warm_up, workdir=workdir)
+    with closing(executor):
+        with _named(experiment):
+            executor.start(partial(perform, experiment))
         yield executor
 
 

@@ -164,10 +164,14 @@ class SearchSection(Section):
 class ResourcesSection(Section):
     """Where trials run."""
 
-    executor: Literal["local", "inline"] = "local"
-    """`local`: in worker processes; `inline`: in this process, for debugging."""
+    executor: Literal["local", "inline", "ray"] = "local"
+    """`local`: in worker processes; `inline`: in this process, for debugging; `ray`: on a Ray cluster."""
+    address: Annotated[
+        str | None, Field(pattern=r"^(auto|[^/\s]+:\d+)$"), Expected("`auto` or `host:port`")
+    ] = None
+    """Of the Ray cluster to join. Default: none, one is started on this machine."""
     slots: Count | None = None
-    """Trials at a time. Default: one a GPU, else one a `cores_per_trial`."""
+    """Trials at a time. Default: one a GPU, else one a `cores_per_trial`, of all machines."""
     cores_per_trial: Count = 1
     gpus_per_trial: Count = 1
     """Where there are GPUs; with several, set `training.distribute`."""

@@ -182,9 +182,9 @@ FILES = {
         "search.strategy.pruner: `name` is missing",
     ),
     "unknown executor": (
-        text(resources="{executor: ray}"),
+        text(resources="{executor: dask}"),
         "resources.executor: unknown value",
-        "local, inline",
+        "local, inline, ray",
     ),
     "unknown format": (
         text(export="{formats: [int3]}"),

@@ -94,12 +94,18 @@ def names() -> tuple[str, ...]:
     return tuple(name for name in files if name != "__init__")
 
 
-def create(resources: ResourcesSection, *, warm_up: Callable[[], object] | None = None) -> Executor:
+def create(
+    resources: ResourcesSection,
+    *,
+    warm_up: Callable[[], object] | None = None,
+    workdir: Path | None = None,
+) -> Executor:
     """Returns the executor that an experiment's `resources` describe; it runs nothing before `start`.
 
     Args:
-        resources: `executor` names a module of this folder, whose `create` is called with both arguments.
+        resources: `executor` names a module of this folder, whose `create` is called with all arguments.
         warm_up: Called once in each worker process before its first job, e.g. to import TensorFlow.
+        workdir: Folder of the studies, absolute; jobs will write into it.
 
     Raises:
         UsageError: No such executor, or it cannot do what `resources` ask.
@@ -115,4 +121,4 @@ def create(resources: ResourcesSection, *, warm_up: Callable[[], object] | None 
             )
         )
     module = import_module(f"{__name__}.{resources.executor}")
-    return cast("Executor", module.create(resources, warm_up=warm_up))
+    return cast("Executor", module.create(resources, warm_up=warm_up, workdir=workdir))

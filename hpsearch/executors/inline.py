@@ -31,13 +31,18 @@ STOP_S = 2.0
 """How long `cancel` waits for the job's thread to end."""
 
 
-def create(resources: ResourcesSection, *, warm_up: Callable[[], object] | None = None) -> Executor:
+def create(
+    resources: ResourcesSection,
+    *,
+    warm_up: Callable[[], object] | None = None,
+    workdir: Path | None = None,
+) -> Executor:
     """Returns an `InlineExecutor`; `warm_up` is not called, the first job imports what it needs.
 
     Raises:
         UsageError: More than one slot: Keras must not train in two threads.
     """
-    del warm_up
+    del warm_up, workdir
     if resources.slots not in (None, 1):
         raise UsageError(
             fault(

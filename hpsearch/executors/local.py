@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from multiprocessing.connection import Pipe
 from multiprocessing.connection import wait as wait_for
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from hpsearch.channel import Perform
 from hpsearch.errors import SearchError, fault
@@ -30,8 +32,14 @@ if TYPE_CHECKING:
     from hpsearch.experiment import ResourcesSection
 
 
-def create(resources: ResourcesSection, *, warm_up: Callable[[], object] | None = None) -> Executor:
-    """Returns a `LocalExecutor` with the experiment's slots and cores."""
+def create(
+    resources: ResourcesSection,
+    *,
+    warm_up: Callable[[], object] | None = None,
+    workdir: Path | None = None,
+) -> Executor:
+    """Returns a `LocalExecutor` with the experiment's slots and cores; its workers see every folder."""
+    del workdir
     return LocalExecutor(resources.slots, cores_per_trial=resources.cores_per_trial, warm_up=warm_up)
 
 
@@ -62,6 +70,7 @@ class LocalExecutor:
         self._limits = limits or WorkerLimits()
         self._slots: list[Slot] = []
         self._events: list[Event] = []
+        self._alarm, self._bell = Pipe(duplex=False)
         self._resources = ExitStack()
 
     def start(self, perform: Perform) -> None:
@@ -73,12 +82,32 @@ class LocalExecutor:
         """
         if self._slots:
             raise SearchError(fault("executor", "it has been started already"))
-        file = self._resources.enter_context(tempfile.TemporaryFile(prefix="hpsearch-"))  # noqa: SIM115
+        file = tempfile.TemporaryFile(prefix="hpsearch-")  # noqa: SIM115
+        self._resources.callback(file.close)
         payload.write(file, {"perform": perform, "warm_up": self._warm_up})
+        self.start_from(file)
+
+    def start_from(self, file: IO[bytes], *, lasting_thread: bool = False) -> None:
+        """Starts all workers with what `payload.write` has written.
+
+        Args:
+            file: Stays open until `close`.
+            lasting_thread: Whether the one thread that uses the executor lives as long as this process,
+                though it is not the main thread. Workers then end with it even while they are stuck in C.
+
+        Raises:
+            SearchError: The system refuses to start processes.
+        """
         environment, folder = dict(os.environ), os.getcwd()  # a worker started later is like the first
         with deferred_signals():
             for index, additions in enumerate(self._additions):
-                spawn = partial(WorkerProcess, environment | additions, file.fileno(), folder)
+                spawn = partial(
+                    WorkerProcess,
+                    environment | additions,
+                    file.fileno(),
+                    folder,
+                    lasting_thread=lasting_thread,
+                )
                 self._slots.append(Slot(index, spawn, self._emit, self._limits))
 
     def submit(self, key: int, job: Job, *, log: str, timeout_s: float | None = None) -> None:
@@ -100,7 +129,7 @@ class LocalExecutor:
             slot.take(Running(key, job, log, timeout_s))
 
     def wait(self, timeout_s: float) -> Sequence[Event]:
-        """Returns what happened, waiting at most `timeout_s` seconds for the first event.
+        """Returns what happened, waiting at most `timeout_s` seconds for the first event, or until `wake`.
 
         Raises:
             SearchError: Workers cannot be started.
@@ -115,18 +144,25 @@ class LocalExecutor:
             for slot in self._slots:
                 if slot.error is not None:
                     raise slot.error
-            watched = [item for slot in self._slots for item in slot.worker.watched]
+            watched = [self._alarm, *(item for slot in self._slots for item in slot.worker.watched)]
             next_s = min([until_s, *(each for slot in self._slots for each in slot.deadlines())])
             ready = wait_for(watched, max(0.0, next_s - time.monotonic()))  # Ctrl-C ends it here
             with deferred_signals():
                 for slot in self._slots:
                     if any(item in ready for item in slot.worker.watched):
                         slot.receive()
+                if self._alarm in ready:
+                    self._alarm.recv_bytes()
+                    break
             if not self._events and time.monotonic() >= until_s:
                 break
         # No call between here and the caller: a signal's handler cannot come between and lose events.
         events, self._events = self._events, []
         return events
+
+    def wake(self) -> None:
+        """Ends the `wait` of another thread, or else the next one; the only method that others may call."""
+        self._bell.send_bytes(b"")
 
     def answer(self, key: int, answer: Value) -> None:
         """Answers the job's `Suggest` or `Report`; nothing happens if the job is over."""

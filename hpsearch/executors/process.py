@@ -43,14 +43,18 @@ class WorkerProcess:
         environment: All its environment variables.
         payload_fd: The file with the function to run.
         folder: Its working directory.
+        lasting_thread: Whether the calling thread lives as long as this process, as the main thread does.
 
     Raises:
         SearchError: The system refuses to start another process.
     """
 
-    def __init__(self, environment: Mapping[str, str], payload_fd: int, folder: str) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], payload_fd: int, folder: str, *, lasting_thread: bool = False
+    ) -> None:
         ours, theirs = Pipe()
-        die_with_parent = threading.current_thread() is threading.main_thread()  # Linux means the thread
+        # Linux takes the end of the thread for the end of the parent.
+        die_with_parent = lasting_thread or threading.current_thread() is threading.main_thread()
         sys_path = json.dumps([entry for entry in sys.path if isinstance(entry, str)])
         arguments = [theirs.fileno(), payload_fd, int(die_with_parent)]
         self._log = tempfile.TemporaryFile()  # what is said outside any job  # noqa: SIM115

@@ -433,8 +433,8 @@ executor = LocalExecutor(1)
 executor.start(perform)
 executor.submit(0, trial(0), log="log.txt")
 wait_for(executor, Started)
-print("started", flush=True)
 try:
+    print("started", flush=True)
     executor.wait(30)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
