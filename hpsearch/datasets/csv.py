@@ -20,6 +20,7 @@ def load(
     text: Names = (),
     drop: Names = (),
     time: str | None = None,
+    weight: str | None = None,
     separator: str = ",",
 ) -> dict[str, Any]:
     """A table in a CSV file, one row a line below a header; encoded by statistics of the training rows.
@@ -33,18 +34,26 @@ def load(
         text: Columns of free text; each becomes the TF-IDF of its 1,000 most frequent words.
         drop: Columns to leave out.
         time: Column of dates or numbers by which the rows are put in order, for a split in that order.
+        weight: Column of each row's weight in the loss (Keras's `sample_weight`), at least 0.
         separator: Between two fields. Default: a comma.
 
     Returns:
         `x` `{column: (rows,)}`, float or text; after the split `x` is float32 `(rows, features)`.
-        `y` `(rows,)`, or `(rows, targets)`.
+        `y` `(rows,)`, or `(rows, targets)`; `sample_weight` `(rows,)`, if a column is named.
 
     Raises:
         DataError: The file is missing or malformed; the message names line, row or column.
     """
     frame = read_csv(Path(path).expanduser(), separator)
     return read_table(
-        frame, where=path, target=target, categorical=categorical, text=text, drop=drop, time=time
+        frame,
+        where=path,
+        target=target,
+        categorical=categorical,
+        text=text,
+        drop=drop,
+        time=time,
+        weight=weight,
     )
 
 

@@ -20,8 +20,9 @@ def load(path: str, x: str = "x", y: str = "y") -> dict[str, Any]:
     """Arrays of an HDF5 file: `x` and `y`, or `x_train`, `y_train`, `x_test`, `y_test`; inputs stay on disk.
 
     Each batch is read when it is needed; targets are kept in memory. A group in the place of `x` holds
-    one array for each input, by its name. An array `class_names` is understood too. Rows are read in
-    random order: that is fast where they are not compressed, or where a chunk holds few of them.
+    one array for each input, by its name. Further arrays are understood too: `class_names`, `sample_weight`
+    (or `sample_weight_train`, ...). Rows are read in random order: that is fast where they are not
+    compressed, or where a chunk holds few of them.
 
     A model with a `fit` of its own gets inputs that Keras does not take as they are: `x[rows]` reads rows.
 
@@ -57,6 +58,8 @@ def load(path: str, x: str = "x", y: str = "y") -> dict[str, Any]:
     for part in parts:
         loaded[f"x{part}"] = _inputs(_found(file, f"{x}{part}", "x"), str(place))
         loaded[f"y{part}"] = _values(_found(file, f"{y}{part}", "y"), str(place))
+        if f"sample_weight{part}" in file:
+            loaded[f"sample_weight{part}"] = _values(file[f"sample_weight{part}"], str(place))
     if "class_names" in file:
         loaded["class_names"] = _values(file["class_names"], str(place))
     return loaded

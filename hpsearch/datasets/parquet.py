@@ -16,6 +16,7 @@ def load(
     text: Names = (),
     drop: Names = (),
     time: str | None = None,
+    weight: str | None = None,
 ) -> dict[str, Any]:
     """A table in a Parquet file; encoded by statistics of the training rows.
 
@@ -28,10 +29,11 @@ def load(
         text: Columns of free text; each becomes the TF-IDF of its 1,000 most frequent words.
         drop: Columns to leave out.
         time: Column of dates or numbers by which the rows are put in order, for a split in that order.
+        weight: Column of each row's weight in the loss (Keras's `sample_weight`), at least 0.
 
     Returns:
         `x` `{column: (rows,)}`, float or text; after the split `x` is float32 `(rows, features)`.
-        `y` `(rows,)`, or `(rows, targets)`.
+        `y` `(rows,)`, or `(rows, targets)`; `sample_weight` `(rows,)`, if a column is named.
 
     Raises:
         DataError: The file is missing or malformed; the message names row or column.
@@ -51,5 +53,12 @@ def load(
     except (ValueError, OSError, ImportError) as failure:  # pyarrow's own errors are ValueErrors
         raise DataError(fault(str(file), "cannot be read as Parquet", received=str(failure))) from failure
     return read_table(
-        frame, where=path, target=target, categorical=categorical, text=text, drop=drop, time=time
+        frame,
+        where=path,
+        target=target,
+        categorical=categorical,
+        text=text,
+        drop=drop,
+        time=time,
+        weight=weight,
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from hpsearch.datasets.data import Data, Split, digest_of
+from hpsearch.datasets.streamed import Streamed
 from hpsearch.errors import DataError, fault
 
 
@@ -35,7 +37,15 @@ def reconstruction(data: Data) -> Data:
 
 
 def _reconstructing(split: Split, name: str) -> Split:
-    x = split.x
+    x: Any = split.x
+    if isinstance(x, Streamed):
+        raise DataError(
+            fault(
+                "data.options.reconstruct",
+                f"the inputs of {name} stay on disk, and targets are kept in memory",
+                advice="If they fit into memory, name them as the file's `y` too.",
+            )
+        )
     if isinstance(x, Mapping) or x.dtype.kind not in "biuf":
         received = ", ".join(map(str, x)) if isinstance(x, Mapping) else f"type {x.dtype}"
         raise DataError(

@@ -30,6 +30,7 @@ def read_table(
     text: Names = (),
     drop: Names = (),
     time: str | None = None,
+    weight: str | None = None,
 ) -> dict[str, Any]:
     """Makes inputs and targets of a table; missing values stay missing until the rows are split.
 
@@ -44,6 +45,7 @@ def read_table(
         text: Columns of free text.
         drop: Columns to leave out.
         time: Column by which the rows are ordered: they are split in that order. It is no input.
+        weight: Column of each row's weight in the loss. It is no input.
 
     Returns:
         What a loader returns, with the preprocessing that is fitted on the training rows.
@@ -62,11 +64,12 @@ def read_table(
         raise DataError(
             fault(where, "there is only one row", expected="rows to train on, to validate and to test")
         )
-    named = {"target": target, "categorical": categorical, "text": text, "drop": drop, "time": time or ()}
+    named = {"target": target, "categorical": categorical, "text": text, "drop": drop}
+    named |= {"time": time or (), "weight": weight or ()}
     chosen = {option: _named(option, value, columns, where) for option, value in named.items()}
     _check_once(chosen)
     y = _target(frame, chosen["target"], where)
-    apart = {*chosen["target"], *chosen["drop"], *chosen["time"]}
+    apart = {*chosen["target"], *chosen["drop"], *chosen["time"], *chosen["weight"]}
     numeric: dict[str, Array] = {}
     categories: dict[str, Array] = {}
     texts: dict[str, Array] = {}
@@ -96,11 +99,16 @@ def read_table(
         "y": y,
         "preprocess": partial(fit, numeric=tuple(numeric), categories=tuple(categories), texts=tuple(texts)),
     }
+    if weight is not None:
+        table["sample_weight"] = _weights(frame[weight], where, weight)
     if time is None:
         return table
     order = _moments(frame[time], where, time).argsort(kind="stable")
-    x = {name: values[order] for name, values in table["x"].items()}
-    return {**table, "x": x, "y": y[order], "overlap": 0}
+    table["x"] = {name: values[order] for name, values in table["x"].items()}
+    for key in ("y", "sample_weight"):
+        if key in table:
+            table[key] = table[key][order]
+    return {**table, "overlap": 0}
 
 
 def _wrong(
@@ -232,6 +240,19 @@ def _categories(column: pd.Series[Any], where: str, name: str) -> Array:
             advice="List the column under `data.options.categorical`, `text` or `drop`.",
         )
     return values
+
+
+def _weights(column: pd.Series[Any], where: str, name: str) -> Array:
+    weights = _numbers(column, where, name)
+    expected = "a number of at least 0 in every row"
+    if weights is None:
+        raise _wrong(where, name, "holds no weights", expected=expected, received=f"`{column.iloc[0]}`")
+    wrong = np.flatnonzero(~(weights >= 0))
+    if len(wrong):
+        row = int(wrong[0])
+        received = "no value" if np.isnan(weights[row]) else f"{weights[row]:g}"
+        raise _wrong(where, name, "not a weight", row=row, expected=expected, received=received)
+    return weights
 
 
 def _moments(column: pd.Series[Any], where: str, name: str) -> Array:

@@ -82,7 +82,7 @@ def fit(
     Raises:
         Exception: Whatever the training, or `watch`, raises.
     """
-    callbacks = [*prepared.reporting, watch, *prepared.callbacks, *callbacks]
+    callbacks = [watch, *prepared.callbacks, *callbacks]
     if prepared.custom_fit:
         return users_fit(prepared, training.data, watch, callbacks, seed=training.seed)
     source = source_of(prepared, training)

@@ -67,4 +67,4 @@ def arranged(model: keras.Model, split: Split) -> Split:
     Raises:
         DataError: The model is stateful, and the rows do not fill a batch.
     """
-    return split if fixed_batch(model) is None else split.take(rows_seen(model, split))
+    return split if fixed_batch(model) is None else split.select(rows_seen(model, split))

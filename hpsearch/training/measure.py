@@ -56,7 +56,9 @@ def forward(model: keras.Model, split: Split, batch_size: int) -> Callable[[], A
     """
     batch_size = fixed_batch(model) or batch_size
     if not _graph_fits(model):
-        return _from_rest(model, lambda: model.predict(split.x, batch_size=batch_size, verbose=0))
+        return _from_rest(
+            model, lambda: model.predict(_InOrder((split.x,), len(split), batch_size), verbose=0)
+        )
     step = _traced(lambda batch: model(batch[0], training=False), split)
     return _from_rest(model, lambda: _joined([step(batch) for batch in _batches(split, batch_size)]))
 
@@ -91,17 +93,28 @@ def _twice(model: keras.Model, split: Split, batch_size: int) -> Callable[[], Me
     outputs = forward(model, split, batch_size)
 
     def run() -> Measured:
-        logs = model.evaluate(
-            split.x,
-            split.y,
-            sample_weight=split.sample_weight,
-            batch_size=batch_size,
-            verbose=0,
-            return_dict=True,
-        )
+        rows = _InOrder(_parts(split), len(split), batch_size)
+        logs = model.evaluate(rows, verbose=0, return_dict=True)
         return _floats(logs), outputs()
 
     return run
+
+
+class _InOrder(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
+    """Rows in their order, a batch at a time: those that are on disk stay there."""
+
+    def __init__(self, parts: tuple[Any, ...], rows: int, batch_size: int) -> None:
+        super().__init__()
+        self._parts = parts
+        self._rows = rows
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-self._rows // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        start = index * self._batch_size
+        return _cut(self._parts, start, start + self._batch_size)
 
 
 def _test_step(model: keras.Model) -> Callable[[Any], Any]:
@@ -137,9 +150,16 @@ def _traced(step: Callable[[Any], Any], split: Split) -> Callable[[Any], Any]:
 
 
 def _batches(split: Split, batch_size: int) -> Iterator[Any]:
-    arrays = [split.x, split.y] + ([] if split.sample_weight is None else [split.sample_weight])
     for start in range(0, len(split), batch_size):
-        yield tuple(_mapped(partial(_rows, start=start, stop=start + batch_size), part) for part in arrays)
+        yield _cut(_parts(split), start, start + batch_size)
+
+
+def _parts(split: Split) -> tuple[Any, ...]:
+    return (split.x, split.y) if split.sample_weight is None else (split.x, split.y, split.sample_weight)
+
+
+def _cut(parts: tuple[Any, ...], start: int, stop: int) -> tuple[Any, ...]:
+    return tuple(_mapped(partial(_rows, start=start, stop=stop), part) for part in parts)
 
 
 def _rows(array: Any, start: int, stop: int) -> Any:

@@ -51,7 +51,7 @@ class Prepared:
         custom_fit: Whether the user overrode `HyperModel.fit`.
         fit_chooses: Names (`epochs`, `batch_size`) that the user's fit gives `model.fit` itself, so
             that giving them to the user's fit as keywords would be an error.
-        reporting: Callbacks that come before `Watch` and add to an epoch's metrics.
+        reporting: Callbacks that add to an epoch's metrics, before `Watch` takes them.
         callbacks: Callbacks that come after `Watch`, which puts all metrics into the logs.
     """
 

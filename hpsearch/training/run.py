@@ -92,6 +92,7 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
         channel,
         prunable=spec.prunable,
         keep=keeper(experiment.training.checkpoints, folder),
+        reporting=prepared.reporting,
     )
     training = training_data(experiment, prepared, data, seed=spec.seed)
     with tensorboard(experiment, prepared, folder) as callbacks:

@@ -32,10 +32,8 @@ def tensorboard(
     if not experiment.training.tensorboard:
         yield ()
         return
-    users_own = prepared.custom_fit  # which may call nothing but `on_epoch_end`, or fit twice
-    callback = keras.callbacks.TensorBoard(folder / TENSORBOARD, write_graph=not users_own)
-    if users_own:
-        callback.set_model(prepared.model)
+    # A `fit` of the user's own may set the model several times, which would write as many graphs.
+    callback = keras.callbacks.TensorBoard(folder / TENSORBOARD, write_graph=not prepared.custom_fit)
     try:
         yield (callback,)
     finally:

@@ -83,6 +83,8 @@ def users_fit(
         ModelError: It returned nothing to compare trials by.
         Exception: Whatever it raises itself.
     """
+    for callback in callbacks:
+        callback.set_model(prepared.model)  # a loop of the user's own may not
     value = _called(prepared, data, watch, callbacks, seed)
     metrics = _returned(value, watch.course)
     if not watch.course.epochs:

@@ -38,6 +38,8 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         channel: The way to the driver.
         prunable: Whether the driver's answer must be awaited after each epoch.
         keep: Keeps models after epochs, or None.
+        reporting: Their `on_epoch_end` adds to an epoch's metrics first. They are in nobody's list of
+            callbacks: a loop of the user's own may know the first alone, which is this one.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         *,
         prunable: bool,
         keep: Keep | None = None,
+        reporting: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         super().__init__()
         self.course = course
@@ -62,13 +65,14 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         self._channel = channel
         self._prunable = prunable
         self._keep = keep
+        self._reporting = reporting
         self.set_model(model)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Starts early stopping's count."""
         self.course.begin()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Takes an epoch in. Its number is our own count, as a user may call `fit` twice.
 
         Raises:
@@ -78,6 +82,9 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
             ObjectiveError: An objective is not reported.
         """
         logs = {} if logs is None else logs
+        for each in self._reporting:
+            each.set_model(self.model)
+            each.on_epoch_end(epoch, logs)
         metrics = scalars(logs)
         judged = self._validate(self.model, metrics)
         logs.update({name: value for name, value in metrics.items() if name not in logs})

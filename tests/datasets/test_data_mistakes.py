@@ -55,6 +55,27 @@ MISTAKES = {
     ),
     "missing dropped column": (GOOD, {"drop": ["town"]}, ["data.options.drop", "has no column `town`"]),
     "missing time column": (GOOD, {"time": "date"}, ["data.options.time", "has no column `date`"]),
+    "missing weight column": (GOOD, {"weight": "w"}, ["data.options.weight", "has no column `w`"]),
+    "a weight that is text": (
+        GOOD,
+        {"weight": "city"},
+        ["column `city`: holds no weights", "received `Bonn`"],
+    ),
+    "a weight below 0": (
+        changed(4, "-1,Rom,1.5"),
+        {"weight": "age"},
+        ["column `age`, row 3: not a weight", "at least 0 in every row", "received -1"],
+    ),
+    "a row without a weight": (
+        changed(4, ",Rom,1.5"),
+        {"weight": "age"},
+        ["row 3: not a weight", "no value"],
+    ),
+    "a weight that is an input": (
+        GOOD,
+        {"weight": "age", "categorical": "age"},
+        ["column `age` is named twice", "categorical and weight"],
+    ),
     "string in a numeric column": (
         changed(6, "old,Rom,1.5"),
         {},

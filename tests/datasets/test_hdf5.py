@@ -1,5 +1,6 @@
 """HDF5 files: inputs stay on disk, a batch is read when it is needed."""
 
+import json
 import subprocess
 import sys
 
@@ -78,6 +79,11 @@ def test_splits_groups_and_names_of_ones_own(tmp_path):
     assert data.train.take(slice(5)).x["b"].dtype == np.float32
 
 
+def test_weights_of_rows(tmp_path):
+    data = load_data(section(write(tmp_path / "w.h5", x=X, y=Y, sample_weight=X[:, 0] + 10)))
+    np.testing.assert_array_equal(data.train.sample_weight, data.train.x[:][:, 0] + 10)
+
+
 def test_the_digest_sees_splits_and_values(file, tmp_path):
     digest = load_data(section(file)).digest
     assert load_data(section(file, seed=1)).digest != digest
@@ -109,6 +115,75 @@ def test_an_epoch_needs_a_fraction_of_the_files_size_in_memory(tmp_path):
     command = [sys.executable, "-c", MEASURE, str(tmp_path / "large.h5")]
     out = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(out.stdout) < 25
+
+
+TRAIN = """
+import json, resource, sys
+import keras, numpy as np
+from hpsearch.datasets import load_data
+from hpsearch.experiment import Experiment
+from hpsearch.testing.trials import FakeDriver, small, overlapping
+from hpsearch.training.evaluate import evaluate
+from hpsearch.training.run import run_trial
+from hpsearch.trial import Evaluation, TrialSpec
+
+file, folder, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+class OwnStep(keras.Model):  # measured by Keras's `evaluate` and `predict`
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1, activation="sigmoid")
+    def call(self, x):
+        return self.dense(x)
+    def test_step(self, data):
+        return super().test_step(data)
+
+def build(hp):
+    model = OwnStep() if hp.Boolean("own_step") else keras.Sequential([keras.layers.Dense(1, "sigmoid")])
+    model.compile(keras.optimizers.SGD(0.1), "binary_crossentropy", metrics=["accuracy"])
+    return model
+
+def trial(number, model, data, **params):
+    experiment = Experiment(name="t", model=model, data=data, objective="val_loss", training={"epochs": 1})
+    return experiment, run_trial(experiment, TrialSpec(number, params, 3, f"{folder}/{number}"), FakeDriver())
+
+trial(0, small, overlapping())  # threads and graphs are there now
+in_use = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData")) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (in_use + limit, -1))
+
+data = {"name": "hdf5", "options": {"path": file}}
+found = {}
+for number, own_step in ((1, False), (2, True)):
+    experiment, result = trial(number, build, data, own_step=own_step)
+    found[number] = [getattr(result, "cause", None) or result.metrics["val_accuracy"]]
+    if number == 1:
+        tested = evaluate(experiment, Evaluation(1, f"{folder}/1/model.keras", f"{folder}/test"))
+        found[number].append(getattr(tested, "cause", None) or tested.metrics["test_accuracy"])
+try:
+    load_data(experiment.data).train.x[:]
+except MemoryError:
+    found["the limit holds"] = True
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limit of a process's data")
+def test_a_trial_trains_in_a_quarter_of_the_files_size(tmp_path):
+    rows, width, told = 6400, 16_384, 16
+    size = rows * width * 4  # 400 MB, most of it a hole in the file
+    y = np.arange(rows) % 2
+    with h5py.File(tmp_path / "large.h5", "w") as file:
+        x = file.create_dataset("x", (rows, width), "f4")
+        x[:, :told] = np.random.default_rng(0).normal(size=(rows, told)) + 0.7 * (2 * y[:, None] - 1)
+        file["y"] = y
+    assert (tmp_path / "large.h5").stat().st_size > size
+    command = [sys.executable, "-c", TRAIN, str(tmp_path / "large.h5"), str(tmp_path), str(size // 4)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found.pop("the limit holds")
+    assert all(value > 0.95 for values in found.values() for value in values), found
 
 
 BROKEN = [

@@ -1,5 +1,6 @@
 """Inputs as targets."""
 
+import h5py
 import numpy as np
 import pytest
 
@@ -45,4 +46,12 @@ def test_what_is_wrong_is_said(x, reconstruct, message):
         name="mine", target=lambda: (x, np.arange(20) % 2), options={"reconstruct": reconstruct}
     )
     with pytest.raises(DataError, match=f"data.options.reconstruct.*{message}"):
+        load_data(section)
+
+
+def test_inputs_on_disk_are_no_targets(tmp_path):
+    with h5py.File(tmp_path / "rows.h5", "w") as file:
+        file["x"], file["y"] = np.ones((20, 3), np.float32), np.arange(20) % 2
+    section = DataSection(name="hdf5", options={"path": str(tmp_path / "rows.h5"), "reconstruct": True})
+    with pytest.raises(DataError, match=r"the inputs of hdf5 stay on disk"):
         load_data(section)

@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 
 from hpsearch.datasets import load_data
-from hpsearch.experiment import DataSection
+from hpsearch.experiment import DataSection, Experiment
+from hpsearch.testing.trials import FakeDriver
+from hpsearch.training.run import run_trial
+from hpsearch.trial import Result, TrialSpec
 
 ROWS = 60
 CITIES = ("Bonn", "Köln", "Rom")
@@ -119,6 +122,62 @@ def test_a_time_column_orders_the_rows_and_is_no_input(file):
     assert data.input_shape == (1,)
     joined = np.concatenate([data.train.y, data.validation.y, data.test.y])
     np.testing.assert_array_equal(joined, np.arange(ROWS) * np.float32(0.5))
+
+
+def weighted_rows(rows=ROWS):
+    x = np.random.default_rng(0).normal(size=rows)
+    return pd.DataFrame(
+        {"x": x, "w": 1 + x**2, "day": np.arange(rows)[::-1], "kind": np.where(x > 0, "a", "b")}
+    )
+
+
+@pytest.mark.parametrize("time", [None, "day"])
+def test_a_column_of_weights_stays_with_its_rows_and_is_no_input(file, tmp_path, time):
+    table = weighted_rows()
+    options = {"target": "kind", "weight": "w", **({"time": time} if time else {"drop": "day"})}
+    data = load(file, table, **options)
+    assert data.input_shape == (1,)
+    for split in (data.train, data.validation, data.test):
+        assert split.sample_weight.dtype == np.float32
+        scaled = np.sqrt(split.sample_weight - 1) * np.where(
+            split.y == 0, 1, -1
+        )  # that is `x` before it is scaled
+        assert np.corrcoef(scaled, split.x[:, 0])[0, 1] == pytest.approx(1, abs=1e-5)
+    table.to_parquet(tmp_path / "rows.parquet")
+    assert load(tmp_path / "rows.parquet", name="parquet", **options).digest == data.digest
+    without = load(file, target="kind", drop=["w", "day"])
+    assert without.train.sample_weight is None
+
+
+def test_a_trial_learns_from_weights(file, tmp_path):
+    table = weighted_rows()
+
+    def build(hp):
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="sigmoid")])
+        model.compile("adam", "binary_crossentropy")
+        return model
+
+    def trained(data, name):
+        experiment = Experiment(
+            name=name, model=build, data=data, objective="val_loss", training={"epochs": 1}
+        )
+        result = run_trial(experiment, TrialSpec(0, {}, 3, str(tmp_path / name)), FakeDriver())
+        assert isinstance(result, Result), result
+        return result.metrics
+
+    options = {"path": str(file), "target": "kind", "drop": "day"}
+    data = load(file, table, target="kind", drop="day", weight="w")
+    arrays = {
+        f"{key}_{part}": getattr(getattr(data, part), key)
+        for key in ("x", "y", "sample_weight")
+        for part in ("train", "validation", "test")
+    }
+    arrays["class_names"] = data.class_names
+    section = DataSection(name="csv", options={**options, "weight": "w"})
+    weighted = trained(section, "weighted")
+    assert weighted == trained(DataSection(name="arrays", target=arrays), "arrays")
+    plain = trained(DataSection(name="csv", options={**options, "drop": ["w", "day"]}), "plain")
+    assert weighted["loss"] != plain["loss"]
 
 
 def test_other_separators_marks_and_names(file):

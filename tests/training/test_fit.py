@@ -294,6 +294,21 @@ class TestLoop:
         result = train(make_experiment, self.Loop(), spec, driver, "val_loss", epochs=9, early_stopping=rule)
         assert result.epochs == 3
 
+    @pytest.mark.parametrize(
+        "schedule", ["exponential", {"name": "plateau", "patience": 1, "min_delta": 9.0}]
+    )
+    def test_a_schedule(self, make_experiment, spec, driver, schedule):
+        class All(self.Loop):
+            def calls(self, callbacks, epoch, logs):
+                for callback in callbacks:
+                    callback.on_epoch_end(epoch, logs)
+
+        loop = self.Loop() if schedule == "exponential" else All()
+        train(make_experiment, loop, spec, driver, "val_loss", epochs=3, schedule=schedule)
+        rates = [epoch.metrics["learning_rate"] for epoch in driver.epochs]
+        assert len(rates) == 3
+        assert rates[0] > rates[2] > 0
+
     def test_without_callbacks(self, make_experiment, spec, driver):
         class Silent(self.Loop):
             returns = {"mine": 0.25}
