@@ -23,11 +23,13 @@ from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
 from hpsearch.files import write_text
 from hpsearch.jobs import perform, warm_up
+from hpsearch.journal import open_storage
 from hpsearch.listener import Listener
 from hpsearch.objective import Objective, resolve
+from hpsearch.policies import policies
 from hpsearch.space import Space, check_overrides
 from hpsearch.strategies import Context, Strategy
-from hpsearch.study import STUDY_FACTS, Study, StudyFolder, find_study, open_storage
+from hpsearch.study import STUDY_FACTS, Study, StudyFolder, find_study
 from hpsearch.tracking import StudyRecord, Tracker
 from hpsearch.trial import Export, ExportResult, Failure, Probe, ProbeResult
 
@@ -269,7 +271,7 @@ def _open(experiment: Experiment, folder: StudyFolder, report: CheckReport) -> O
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
-        storage=open_storage(folder),
+        storage=open_storage(folder.journal),
         study_name=folder.name,
         directions=[objective.direction for objective in report.objectives],
         sampler=report.strategy.sampler,
@@ -348,7 +350,9 @@ def _plan(experiment: Experiment, folder: StudyFolder, report: CheckReport) -> P
         trials=budget.trials,
         timeout_s=budget.timeout_s,
         max_failures_in_a_row=budget.max_failures_in_a_row,
+        on_failure=policies(budget.on_failure),
         trial_timeout_s=experiment.resources.trial_timeout_s,
+        silence_timeout_s=experiment.resources.silence_timeout_s,
         prunes=report.strategy.prunes,
         one_build_at_a_time=report.space.size() is not None,
     )

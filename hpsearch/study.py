@@ -25,17 +25,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import StudyError, did_you_mean, fault
-from hpsearch.trial import Failure, FailureKind, Result, TrialState, Value
+from hpsearch.trial import Failure, Result, TrialState, Value
+from hpsearch.trial_record import read_attempts, read_infeasible, read_outcome, read_record
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
     from optuna.study import Study as OptunaStudy
     from optuna.trial import FrozenTrial
 
 STUDY_FACTS = "hpsearch"
 """User attribute of the Optuna study: what a search must find unchanged when it goes on."""
-TRIAL_OUTCOME = "hpsearch"
-"""User attribute of an Optuna trial: its result or failure, as a dictionary."""
 
 
 @dataclass(frozen=True)
@@ -133,21 +131,6 @@ class StudyFolder:
         return False
 
 
-def open_storage(folder: StudyFolder) -> BaseStorage:
-    """Opens the study's journal for the driver, which holds the lock; mends what a crash left behind."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    journal = folder.journal
-    journal.with_name(journal.name + ".lock").unlink(missing_ok=True)  # of a driver that was killed
-    if journal.exists():
-        text = journal.read_bytes()
-        if text and not text.endswith(b"\n"):  # half a line: the record that a crash cut short
-            with open(journal, "r+b") as file:
-                file.truncate(text.rfind(b"\n") + 1)
-    return JournalStorage(JournalFileBackend(str(journal)))
-
-
 @dataclass(frozen=True)
 class TrialView:
     """One trial as people see it."""
@@ -164,59 +147,15 @@ class TrialView:
     duration_s: float | None
     started_at: datetime | None
     failure: Failure | None = None
+    attempts: int = 1
+    """How often it was tried, the last time included."""
+    infeasible: bool = False
+    """Whether samplers were told to avoid what is like it."""
 
     @property
     def finished(self) -> bool:
         """Whether it has ended, well or not."""
         return self.state is not TrialState.RUNNING
-
-
-def record_outcome(
-    outcome: Result | Failure, params: Mapping[str, Value], *, wall_s: float
-) -> dict[str, Any]:
-    """Writes an outcome as the dictionary kept in the Optuna trial.
-
-    Args:
-        outcome: How the trial ended.
-        params: The hyperparameters it had when it ended.
-        wall_s: Seconds from its submission to its end, in the run of the search that saw it end.
-    """
-    if isinstance(outcome, Failure):
-        return {
-            "wall_s": wall_s,
-            "params": dict(params),
-            "failure": {"kind": str(outcome.kind), "cause": outcome.cause},
-        }
-    return {
-        "wall_s": wall_s,
-        "params": dict(outcome.params),
-        "metrics": dict(outcome.metrics),
-        "epochs": outcome.epochs,
-        "best_epoch": outcome.best_epoch,
-        "duration_s": outcome.duration_s,
-        "pruned": outcome.pruned,
-        "facts": dict(outcome.facts),
-        "files": list(outcome.files),
-    }
-
-
-def read_outcome(trial: FrozenTrial) -> Result | Failure | None:
-    """Reads back what `record_outcome` wrote; None while the trial runs."""
-    record = trial.user_attrs.get(TRIAL_OUTCOME)
-    if record is None:
-        return None
-    if "failure" in record:
-        return Failure(FailureKind(record["failure"]["kind"]), record["failure"]["cause"])
-    return Result(
-        params=record["params"],
-        metrics=record["metrics"],
-        epochs=record["epochs"],
-        best_epoch=record["best_epoch"],
-        duration_s=record["duration_s"],
-        pruned=record["pruned"],
-        facts=record["facts"],
-        files=tuple(record["files"]),
-    )
 
 
 def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
@@ -231,6 +170,7 @@ def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
         OptunaState.FAIL: TrialState.FAILED,
     }.get(trial.state, TrialState.RUNNING)
     outcome = read_outcome(trial)
+    attempts = len(read_attempts(trial)) + 1
     if isinstance(outcome, Result):
         return TrialView(
             number=trial.number,
@@ -242,8 +182,9 @@ def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
             best_epoch=outcome.best_epoch,
             duration_s=outcome.duration_s,
             started_at=trial.datetime_start,
+            attempts=attempts,
         )
-    record = trial.user_attrs.get(TRIAL_OUTCOME, {})
+    record = read_record(trial)
     return TrialView(
         number=trial.number,
         state=state,
@@ -255,6 +196,8 @@ def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
         duration_s=record.get("wall_s"),
         started_at=trial.datetime_start,
         failure=outcome,
+        attempts=attempts,
+        infeasible=read_infeasible(trial),
     )
 
 

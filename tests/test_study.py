@@ -5,19 +5,18 @@ import optuna
 import pytest
 
 from hpsearch.errors import StudyError
+from hpsearch.journal import open_storage
 from hpsearch.study import (
     STUDY_FACTS,
-    TRIAL_OUTCOME,
     Study,
     StudyFolder,
     TrialView,
     find_study,
-    open_storage,
     pareto_front,
     rank,
-    record_outcome,
 )
 from hpsearch.trial import Failure, FailureKind, Result, TrialState
+from hpsearch.trial_record import TRIAL_OUTCOME, record_outcome
 
 
 def _trial(number, *values, state=TrialState.COMPLETE):
@@ -34,7 +33,7 @@ def folder(tmp_path):
 def _search(folder, outcomes, objectives=None):
     objectives = objectives or {"val_accuracy": "maximize"}
     study = optuna.create_study(
-        storage=open_storage(folder), study_name=folder.name, directions=list(objectives.values())
+        storage=open_storage(folder.journal), study_name=folder.name, directions=list(objectives.values())
     )
     study.set_user_attr(STUDY_FACTS, {"objectives": objectives})
     for outcome in outcomes:
@@ -111,7 +110,7 @@ def test_a_journal_cut_short_by_a_crash_is_mended(folder):
     lock = folder.journal.with_name("study.journal.lock")
     lock.symlink_to(folder.journal)  # what a driver killed while it wrote leaves behind
 
-    study = optuna.load_study(study_name=folder.name, storage=open_storage(folder))
+    study = optuna.load_study(study_name=folder.name, storage=open_storage(folder.journal))
     study.tell(study.ask(), 0.7)
 
     assert [t.values for t in Study(folder)._optuna.get_trials()] == [[0.5], [0.7]]

@@ -34,6 +34,8 @@ def trial_document(trial: TrialView, objectives: Mapping[str, str]) -> dict[str,
         "duration_s": trial.duration_s,
         "started_at": trial.started_at.astimezone().isoformat() if trial.started_at else None,
         "failure": {"kind": str(failure.kind), "cause": failure.cause} if failure else None,
+        "attempts": trial.attempts,
+        "infeasible": trial.infeasible,
     }
 
 
