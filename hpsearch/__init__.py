@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpsearch.assemble import CheckReport, check, export_model, open_study, search
+    from hpsearch.assemble import check, export_model, open_study, search
+    from hpsearch.checking import CheckReport
     from hpsearch.datasets import Data, Split
     from hpsearch.errors import ExportError, HpsearchError, SearchError, UsageError
     from hpsearch.experiment import Experiment
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CheckReport": "assemble",
+    "CheckReport": "checking",
     "Data": "datasets",
     "Experiment": "experiment",
     "ExportError": "errors",

@@ -16,13 +16,13 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from hpsearch.errors import StudyError, did_you_mean, fault
 from hpsearch.trial import Failure, Result, TrialState, Value
@@ -90,30 +90,32 @@ class StudyFolder:
             ) from None
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
         """Holds the study for one driver; the kernel gives it back however the driver ends.
+
+        Args:
+            on_wait: Called once with the name of the process that holds it, which is then waited for.
+                Default: it is an error that another process holds it.
 
         Raises:
             StudyError: Another process holds it.
         """
         with open(self.path / "study.lock", "a+", encoding="utf-8") as file:
-            for attempt in range(10):  # a reader that looks whether it is held has it for an instant
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if attempt == 9:
-                        file.seek(0)
-                        holder = file.read().strip() or "another process"
-                        raise StudyError(
-                            fault(
-                                f"study {self.name}",
-                                "is being searched by another process",
-                                received=holder,
-                                advice="Wait for it, stop it, or give this search another `name`.",
-                            )
-                        ) from None
-                    time.sleep(0.05)
+            if not _locks(file):
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                if on_wait is None:
+                    raise StudyError(
+                        fault(
+                            f"study {self.name}",
+                            "is being searched by another process",
+                            received=holder,
+                            advice="Wait for it (`--wait`), stop it, or give this search another `name`.",
+                        )
+                    )
+                on_wait(holder)
+                while not _locks(file):
+                    time.sleep(0.5)
             file.truncate(0)
             file.write(f"pid {os.getpid()} on {socket.gethostname()}")
             file.flush()
@@ -129,6 +131,19 @@ class StudyFolder:
         except BlockingIOError:
             return True
         return False
+
+
+def _locks(file: IO[str]) -> bool:
+    """Tries to lock a file, for half a second: who only looks whether it is locked has it for an instant."""
+    for attempt in range(10):
+        if attempt:
+            time.sleep(0.05)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        return True
+    return False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,10 @@
 import multiprocessing
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -84,6 +90,44 @@ def test_a_second_driver_is_refused_and_told_who_holds_the_study(folder):
         ):
             pass
     assert not folder.is_locked()
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from hpsearch.study import StudyFolder
+with StudyFolder(Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@contextmanager
+def _held_elsewhere(folder, seconds):
+    command = [sys.executable, "-c", HOLDER, str(folder.path), str(seconds)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_driver_may_wait_and_says_once_for_whom(folder):
+    said = []
+    with _held_elsewhere(folder, 1.5) as holder, folder.lock(said.append):
+        assert holder.wait(5) == 0
+    assert said == [f"pid {holder.pid} on {socket.gethostname()}"]
+
+
+def test_ctrl_c_ends_the_waiting(folder):
+    with _held_elsewhere(folder, 60), pytest.raises(KeyboardInterrupt), folder.lock(_press_ctrl_c):
+        pass
+
+
+def _press_ctrl_c(_holder):
+    threading.Timer(0.2, signal.raise_signal, (signal.SIGINT,)).start()
 
 
 def _hold_and_die(path):

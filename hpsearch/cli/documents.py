@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpsearch.assemble import CheckReport
+    from hpsearch.checking import CheckReport
     from hpsearch.study import Study, TrialView
 
 

@@ -15,7 +15,7 @@ from hpsearch.cli.documents import counts, param_names
 from hpsearch.trial import Failure, TrialState
 
 if TYPE_CHECKING:
-    from hpsearch.assemble import CheckReport
+    from hpsearch.checking import CheckReport
     from hpsearch.space import Parameter
     from hpsearch.study import Study, TrialView
 
