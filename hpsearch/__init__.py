@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpsearch.assemble import check, export_model, open_study, search
+    from hpsearch.assemble import check, export_model, open_study, search, sync
     from hpsearch.checking import CheckReport
     from hpsearch.datasets import Data, Split
     from hpsearch.errors import ExportError, HpsearchError, SearchError, UsageError
@@ -38,6 +38,7 @@ _HOMES = {
     "export_model": "assemble",
     "open_study": "assemble",
     "search": "assemble",
+    "sync": "assemble",
 }
 
 __all__ = [  # noqa: RUF022 (by use)
@@ -45,6 +46,7 @@ __all__ = [  # noqa: RUF022 (by use)
     "check",
     "export_model",
     "open_study",
+    "sync",
     "Experiment",
     "Data",
     "Split",

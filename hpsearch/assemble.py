@@ -9,13 +9,15 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch import champion, datasets, executors, models
 from hpsearch.checking import CheckReport, check_on
-from hpsearch.driver import End, Plan, Search
+from hpsearch.disk import is_full
+from hpsearch.driver import End, Plan, Search, trial_seed
 from hpsearch.errors import ExportError, SearchError, StudyError, UsageError, fault
 from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
@@ -24,9 +26,11 @@ from hpsearch.jobs import perform, warm_up
 from hpsearch.listener import Listener
 from hpsearch.opening import open_optuna, record_of
 from hpsearch.policies import policies
-from hpsearch.study import STUDY_FACTS, Study, StudyFolder, find_study
+from hpsearch.retelling import retell
+from hpsearch.study import STUDY_FACTS, Study, StudyFolder, TrialView, find_study
 from hpsearch.tracking import Tracker
-from hpsearch.trial import Export, ExportResult, Failure
+from hpsearch.tracking.store import resolve
+from hpsearch.trial import Export, ExportResult, Failure, TrialSpec
 
 if TYPE_CHECKING:
     pass
@@ -64,15 +68,22 @@ def search(experiment: Experiment, *, listener: Listener | None = None, wait: bo
             pass
     if _is_done(experiment, folder):
         return Study(folder)
-    with folder.lock(on_wait if wait else None):
-        _search(experiment, folder, listener)
+    try:
+        with folder.lock(on_wait if wait else None):
+            _search(experiment, folder, listener)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        what = "there is no room left on the disk"
+        advice = "Make room and run the same command again: it continues."
+        raise SearchError(fault(f"study {folder.name}", what, received=str(error), advice=advice)) from error
     return Study(folder)
 
 
 def _search(experiment: Experiment, folder: StudyFolder, listener: Listener) -> None:
     with _workers(experiment) as executor, _tracker(experiment) as tracker:
         report = check_on(executor, experiment, folder.path / "probe.txt")
-        study = open_optuna(experiment, folder, report)
+        study = open_optuna(experiment, folder, report, listener)
         with _named(experiment):
             tracker.open_study(record_of(experiment, folder, study.user_attrs[STUDY_FACTS]))
         write_text(folder.path / "experiment.yaml", experiment.to_yaml())
@@ -88,8 +99,9 @@ def _search(experiment: Experiment, folder: StudyFolder, listener: Listener) -> 
                 _crown(experiment, folder, report, executor, tracker, listener)
         finally:
             tracker.finish_study(interrupted=end in (None, End.INTERRUPTED))
-            for line in tracker.close():
-                listener.on_message(f"Not sent to the tracking server yet: {line}")
+            if unsent := tracker.close():
+                what = ", ".join(unsent[:3]) + (f" and {len(unsent) - 3} more" if unsent[3:] else "")
+                listener.on_message(f"Not sent to MLflow: {what}. `hpsearch sync` sends it later.")
 
 
 def check(experiment: Experiment) -> CheckReport:
@@ -155,6 +167,59 @@ def export_model(
     raise ExportError(fault(f"study {study.name}", what, received=cause))
 
 
+@dataclass(frozen=True)
+class SyncReport:
+    """What `sync` found missing, and what became of it."""
+
+    place: str
+    """The address, without secrets."""
+    missing: tuple[int, ...]
+    """Trials of which not everything was there."""
+    there: int
+    """How many trials were there already."""
+    version: str | None
+    """Of the registered champion; None if there is no champion yet, or it could not be registered."""
+    unsent: tuple[str, ...]
+    """What could not be sent, a line each."""
+
+
+def sync(study: Study, *, uri: str | None = None) -> SyncReport:
+    """Sends to MLflow whatever is not there of a study: after an outage, a killed search, a lost database.
+
+    Nothing is run, and nothing is recorded twice.
+
+    Args:
+        study: A study that no process searches now.
+        uri: Where to. Default: what its experiment says.
+
+    Raises:
+        StudyError: A process searches it, which sends everything itself.
+        TrackingError: The store cannot be reached or written.
+    """
+    state, folder = study.state, StudyFolder(study.folder)
+    experiment = Experiment.load(study.folder / "experiment.yaml")
+    if uri is not None:
+        tracking = experiment.tracking.model_copy(update={"uri": uri})
+        experiment = experiment.model_copy(update={"tracking": tracking})
+
+    def spec_of(trial: TrialView) -> TrialSpec:
+        seed = trial_seed(experiment.search.seed, trial.number)
+        place = str(folder.trial(trial.number))
+        return TrialSpec(trial.number, trial.params, seed, place, attempt=trial.attempts)
+
+    with folder.lock(), _tracker(experiment) as tracker:
+        tracker.open_study(record_of(experiment, folder, study.facts))
+        _, _, missing = retell(study.optuna.get_trials(deepcopy=False), study.objectives, spec_of, tracker)
+        for trial in study.trials:
+            if not trial.finished:
+                tracker.interrupt_trial(trial.number)
+        version = champion.register(study, folder, tracker)
+        tracker.finish_study(interrupted=state != "finished")
+        unsent = tuple(tracker.close())
+    there = sum(trial.finished for trial in study.trials) - len(missing)
+    return SyncReport(resolve(experiment.tracking.uri).shown, missing, there, version, unsent)
+
+
 def open_study(name: str | None = None, workdir: str | Path = "runs") -> Study:
     """Opens a study for reading.
 
@@ -180,7 +245,7 @@ def _is_done(experiment: Experiment, folder: StudyFolder) -> bool:
         study.state == "finished"
         and experiment.search.trials is not None
         and len(study.trials) >= experiment.search.trials
-        and champion["version"] is not None
+        and champion.get("version") is not None
         and exported >= set(experiment.export.formats)
         and asked == json.loads(json.dumps(experiment.identity()))
     )

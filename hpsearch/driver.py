@@ -23,12 +23,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.disk import patiently
 from hpsearch.errors import SearchError, SpaceError, fault
 from hpsearch.executors import Built, Event, Executor, Report, Started, Suggest
 from hpsearch.interrupts import interrupts
 from hpsearch.listener import Listener
 from hpsearch.objective import Objective
 from hpsearch.policies import MOST_INTERRUPTIONS, Policies, Policy, decide, judge, needs_solitude
+from hpsearch.retelling import log_best, retell
 from hpsearch.space import Override, Parameter, SpaceExhausted, suggest, trial_values
 from hpsearch.standing import Clock, Standing
 from hpsearch.study import StudyFolder, TrialView, view_trial
@@ -37,7 +39,6 @@ from hpsearch.trial import Epoch, Failure, FailureKind, Outcome, TrialSpec, Valu
 from hpsearch.trial_record import (
     TRIAL_OUTCOME,
     read_attempts,
-    read_outcome,
     record_attempt,
     record_infeasible,
     record_outcome,
@@ -101,7 +102,7 @@ class _Running:
     """Whether no other trial may run beside it."""
     built: bool = False
     heard_s: float = math.inf
-    """When it last said something, by the monotonic clock; before its worker began, never too long ago."""
+    """What `Search._listened_s` was when it last said something; silence begins with its worker."""
     verdict: Failure | None = None
     """Why the driver cancelled it, if it did."""
 
@@ -124,12 +125,15 @@ class Search:
         self._tracker = tracker
         self._listener = listener
         self._exhausted = exhausted
-        self._metrics = tuple(objective.metric for objective in plan.objectives)
-        self._standing = Standing(plan.objectives)
+        self._objectives = {objective.metric: objective.direction for objective in plan.objectives}
+        self._metrics = tuple(self._objectives)
+        self._standing = Standing(self._objectives)
         self._clock = Clock()
         self._running: dict[int, _Running] = {}
         self._waiting: list[_Waiting] = []
         self._interruptions: Counter[int] = Counter()
+        self._listened_s = 0.0
+        """Time spent in `wait`: a trial is not silent while the driver is busy or waits for the disk."""
         self._stop = threading.Event()
 
     def run(self) -> End:
@@ -148,7 +152,10 @@ class Search:
                 while (end := self._fill()) is None or self._running:
                     if self._stop.is_set():
                         return End.INTERRUPTED
-                    for event in self._executor.wait(POLL_S):
+                    began_s = time.monotonic()
+                    events = self._executor.wait(POLL_S)
+                    self._listened_s += time.monotonic() - began_s
+                    for event in events:
                         self._handle(event)
                     self._end_silence()
                 return end
@@ -159,18 +166,16 @@ class Search:
         """Takes up what an earlier run of this search left."""
         trials = self._study.get_trials(deepcopy=False)
         for frozen in trials:
-            outcome = read_outcome(frozen)
             if not frozen.state.is_finished():
                 alone = needs_solitude({each.kind for each in read_attempts(frozen)})
                 reported = max(frozen.intermediate_values, default=0)
                 self._waiting.append(_Waiting(_attach(self._study, frozen), reported, alone))
-            elif outcome is not None:
-                trial = view_trial(frozen, self._metrics)
-                self._standing.add(trial)
-                # The record of the last trials may not have left the earlier driver; sending is idempotent.
-                spec = self._spec(frozen.number, trial.params, trial.attempts)
-                self._tracker.finish_trial(spec, trial.state, outcome)
-        self._clock = Clock(trials)
+
+        def spec_of(trial: TrialView) -> TrialSpec:
+            return self._spec(trial.number, trial.params, trial.attempts)
+
+        # The records of the last trials may not have left the earlier driver.
+        self._standing, self._clock, _ = retell(trials, self._objectives, spec_of, self._tracker)
 
     def _fill(self) -> End | None:
         """Fills the free slots; returns why no more trials will be asked for, or None."""
@@ -194,7 +199,8 @@ class Search:
         plan = self._plan
         if plan.trials is not None and self._standing.finished + len(self._running) >= plan.trials:
             return End.TRIALS
-        if plan.timeout_s is not None and self._clock.searched_s >= plan.timeout_s:
+        since_s = min((running.started_at_s for running in self._running.values()), default=None)
+        if plan.timeout_s is not None and self._clock.searched_s(since_s) >= plan.timeout_s:
             return End.TIME
         if self._exhausted(self._study):
             return End.EXHAUSTED
@@ -212,7 +218,8 @@ class Search:
 
     def _submit(self, trial: optuna.Trial, reported: int = 0, *, alone: bool = False) -> None:
         spec = self._spec(trial.number, trial_values(trial), len(read_attempts(trial)) + 1)
-        self._plan.folder.trial(trial.number).mkdir(parents=True, exist_ok=True)
+        folder = self._plan.folder.trial(trial.number)
+        patiently(lambda: folder.mkdir(parents=True, exist_ok=True), self._listener.on_full_disk)
         self._running[trial.number] = _Running(trial, spec, time.time(), reported, alone)
         log = str(self._log(trial.number))
         self._executor.submit(trial.number, spec, log=log, timeout_s=self._plan.trial_timeout_s)
@@ -235,15 +242,15 @@ class Search:
                 self._on_report(running, epoch, awaits_answer)
             case outcome:
                 self._finish(running, outcome)
-        running.heard_s = time.monotonic()
+        running.heard_s = self._listened_s
 
     def _end_silence(self) -> None:
-        """Cancels trials that have been silent for too long; what they had to say has just been heard."""
+        """Cancels trials that have been silent for too long."""
         limit_s = self._plan.silence_timeout_s
         if limit_s is None:
             return
         for number, running in list(self._running.items()):
-            if running.verdict is None and time.monotonic() - running.heard_s > limit_s:
+            if running.verdict is None and self._listened_s - running.heard_s > limit_s:
                 cause = f"the trial said nothing for {limit_s:g} s: no value asked for, no epoch ended"
                 running.verdict = Failure(FailureKind.TIMEOUT, cause)
                 self._executor.cancel(number)
@@ -304,11 +311,9 @@ class Search:
         trial = view_trial(frozen, self._metrics)
         self._tracker.finish_trial(replace(running.spec, params=trial.params), trial.state, outcome)
         self._standing.add(trial)
-        best = self._standing.best
-        if best is not None:
-            values = dict(zip(self._metrics, best.values, strict=True))
-            self._tracker.log_best(best.number, values, self._standing.states)
-        self._listener.on_trial_finished(trial, best)
+        self._clock.add(frozen)
+        log_best(self._standing, self._metrics, self._tracker)
+        self._listener.on_trial_finished(trial, self._standing.best)
         self._stop_if_all_fail(trial)
 
     def _policy(self, running: _Running, failure: Failure) -> Policy:

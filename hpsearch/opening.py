@@ -13,6 +13,7 @@ from hpsearch.checking import CheckReport
 from hpsearch.errors import StudyError, fault
 from hpsearch.experiment import Experiment
 from hpsearch.journal import open_storage
+from hpsearch.listener import Listener
 from hpsearch.study import STUDY_FACTS, StudyFolder
 from hpsearch.tracking import StudyRecord
 from hpsearch.trial import DataSummary
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from optuna.study import Study as OptunaStudy
 
 
-def open_optuna(experiment: Experiment, folder: StudyFolder, report: CheckReport) -> OptunaStudy:
+def open_optuna(
+    experiment: Experiment, folder: StudyFolder, report: CheckReport, listener: Listener
+) -> OptunaStudy:
     """Creates the study, or takes it up if what it searches has not changed.
 
     Raises:
@@ -31,7 +34,7 @@ def open_optuna(experiment: Experiment, folder: StudyFolder, report: CheckReport
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
-        storage=open_storage(folder.journal),
+        storage=open_storage(folder.journal, listener.on_full_disk),
         study_name=folder.name,
         directions=[objective.direction for objective in report.objectives],
         sampler=report.strategy.sampler,

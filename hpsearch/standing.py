@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hpsearch.objective import Objective
 from hpsearch.study import TrialView, pareto_front
 from hpsearch.trial import TrialState
 from hpsearch.trial_record import read_record
@@ -20,11 +18,11 @@ class Standing:
     """Counts a study's finished trials, each taken in once, and keeps the best of them.
 
     Args:
-        objectives: Of the search; the first leads.
+        objectives: Direction (`minimize` or `maximize`) by metric; the first leads.
     """
 
-    def __init__(self, objectives: Sequence[Objective]) -> None:
-        self._directions = {objective.metric: objective.direction for objective in objectives}
+    def __init__(self, objectives: Mapping[str, str]) -> None:
+        self._objectives = objectives
         self._counts = dict.fromkeys(TrialState, 0)
         self._front: tuple[TrialView, ...] = ()
         self.failures_in_a_row = 0
@@ -41,7 +39,7 @@ class Standing:
         elif not trial.infeasible or not self._any_success:
             self.failures_in_a_row += 1
         if trial.state is TrialState.COMPLETE:
-            front = pareto_front((*self._front, trial), self._directions)
+            front = pareto_front((*self._front, trial), self._objectives)
             self._front = tuple(sorted(front, key=lambda t: t.number)) if len(front) > 1 else front
 
     @property
@@ -65,31 +63,40 @@ class Standing:
 
 
 class Clock:
-    """Measures the time during which a search's trials ran, over all runs of the search.
+    """Measures the wall time during which trials ran, over all runs of a search.
 
-    Args:
-        trials: Those that earlier runs finished.
+    Trials that ran side by side count once.
     """
 
-    def __init__(self, trials: Iterable[FrozenTrial] = ()) -> None:
-        self._before_s = _covered_s(trials)
-        self._began_s = time.monotonic()
+    def __init__(self) -> None:
+        self._spans: list[tuple[float, float]] = []
+        """Disjoint, in order."""
+        self._covered_s = 0.0
 
-    @property
-    def searched_s(self) -> float:
-        """Seconds so far."""
-        return self._before_s + time.monotonic() - self._began_s
+    def add(self, trial: FrozenTrial) -> None:
+        """Takes in a trial that ended, after those that ended before it."""
+        if trial.datetime_complete is None:
+            return
+        end_s = trial.datetime_complete.timestamp()
+        start_s = end_s - read_record(trial).get("wall_s", 0.0)
+        while self._spans and self._spans[-1][1] >= start_s:
+            before = self._spans.pop()
+            self._covered_s -= before[1] - before[0]
+            start_s, end_s = min(start_s, before[0]), max(end_s, before[1])
+        self._spans.append((start_s, end_s))
+        self._covered_s += end_s - start_s
 
+    def searched_s(self, running_since_s: float | None = None) -> float:
+        """Returns the seconds so far.
 
-def _covered_s(trials: Iterable[FrozenTrial]) -> float:
-    """Returns the length of the union of the trials' spans."""
-    spans = []
-    for trial in trials:
-        if trial.datetime_complete is not None:
-            end_s = trial.datetime_complete.timestamp()
-            spans.append((end_s - read_record(trial).get("wall_s", 0.0), end_s))
-    total_s, until_s = 0.0, -math.inf
-    for start_s, end_s in sorted(spans):
-        total_s += max(0.0, end_s - max(start_s, until_s))
-        until_s = max(until_s, end_s)
-    return total_s
+        Args:
+            running_since_s: When the trials that run now began, the first of them. Default: none runs.
+        """
+        if running_since_s is None:
+            return self._covered_s
+        total_s = self._covered_s + max(0.0, time.time() - running_since_s)
+        for start_s, end_s in reversed(self._spans):
+            if end_s <= running_since_s:
+                break
+            total_s -= end_s - max(start_s, running_since_s)
+        return total_s

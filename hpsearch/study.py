@@ -233,7 +233,8 @@ class Study:
         return self._folder.path
 
     @cached_property
-    def _optuna(self) -> OptunaStudy:
+    def optuna(self) -> OptunaStudy:
+        """The Optuna study, for reading: `optuna.visualization` takes it."""
         import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
@@ -248,7 +249,7 @@ class Study:
     @cached_property
     def facts(self) -> Mapping[str, Any]:
         """What was recorded when the study began: objectives, experiment, data, versions."""
-        facts: Mapping[str, Any] = self._optuna.user_attrs.get(STUDY_FACTS, {"objectives": {}})
+        facts: Mapping[str, Any] = self.optuna.user_attrs.get(STUDY_FACTS, {"objectives": {}})
         return facts
 
     @property
@@ -266,7 +267,7 @@ class Study:
     def trials(self) -> tuple[TrialView, ...]:
         """All trials, by number."""
         metrics = tuple(self.objectives)
-        return tuple(view_trial(trial, metrics) for trial in self._optuna.get_trials(deepcopy=False))
+        return tuple(view_trial(trial, metrics) for trial in self.optuna.get_trials(deepcopy=False))
 
     @property
     def ranking(self) -> tuple[TrialView, ...]:

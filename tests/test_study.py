@@ -157,7 +157,7 @@ def test_a_journal_cut_short_by_a_crash_is_mended(folder):
     study = optuna.load_study(study_name=folder.name, storage=open_storage(folder.journal))
     study.tell(study.ask(), 0.7)
 
-    assert [t.values for t in Study(folder)._optuna.get_trials()] == [[0.5], [0.7]]
+    assert [t.values for t in Study(folder).optuna.get_trials()] == [[0.5], [0.7]]
 
 
 def test_an_unwritable_workdir_is_named(tmp_path):

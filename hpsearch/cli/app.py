@@ -132,6 +132,19 @@ def export(
 
 
 @app.command()
+def sync(
+    study: Name = None,
+    uri: Annotated[str | None, typer.Option(help="Where to. Default: what the experiment says.")] = None,
+    workdir: Workdir = None,
+    json: Json = False,
+) -> int:
+    """Send to MLflow whatever is not there: after an outage, or a search that was killed."""
+    from hpsearch.cli import studies
+
+    return studies.sync(study, workdir, uri=uri, as_json=json)
+
+
+@app.command()
 def ui(
     uri: Annotated[str | None, typer.Option(help="Of the records. Default: sqlite:///mlflow.db.")] = None,
     host: Annotated[

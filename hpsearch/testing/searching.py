@@ -70,6 +70,7 @@ class ToySearch:
 
     def run(self, listener: Listener | None = None) -> End:
         """Runs the driver until it ends; returns why."""
+        listener = listener or Listener()
         section = {"name": self.strategy} if isinstance(self.strategy, str) else self.strategy
         space = toys.space(self.space)
         strategy = strategies.create(
@@ -93,7 +94,7 @@ class ToySearch:
         executor = self._executor()
         with self.folder.lock():
             study = optuna.create_study(
-                storage=open_storage(self.folder.journal),
+                storage=open_storage(self.folder.journal, listener.on_full_disk),
                 study_name=self.folder.name,
                 direction="maximize",
                 sampler=strategy.sampler,
@@ -104,9 +105,7 @@ class ToySearch:
             self.tracker.open_study(self.record)
             executor.start(partial(toys.toy_trial, space=self.space, **self.toy))
             try:
-                search = Search(
-                    plan, study, executor, self.tracker, listener or Listener(), strategy.exhausted
-                )
+                search = Search(plan, study, executor, self.tracker, listener, strategy.exhausted)
                 return search.run()
             finally:
                 executor.close()

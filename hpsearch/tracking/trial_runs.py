@@ -92,7 +92,7 @@ class TrialRuns:
                     self._start(spec, at_s)
                 case Finish(spec, state, outcome, at_s):
                     self._finish(spec, state, outcome, at_s)
-                case Interrupt(at_s) if not self.run(number, at_s).is_complete:
+                case Interrupt(at_s) if self.run(number, at_s).status == "RUNNING":
                     self._end(self.run(number, at_s), "KILLED", at_s)
         self._log_epochs(number, epochs)
 
