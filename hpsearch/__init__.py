@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpsearch.assemble import CheckReport, check, export_model, open_study, search
+    from hpsearch.assemble import check, export_model, open_study, search, sync
+    from hpsearch.checking import CheckReport
     from hpsearch.datasets import Data, Split
     from hpsearch.errors import ExportError, HpsearchError, SearchError, UsageError
     from hpsearch.experiment import Experiment
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CheckReport": "assemble",
+    "CheckReport": "checking",
     "Data": "datasets",
     "Experiment": "experiment",
     "ExportError": "errors",
@@ -39,6 +40,7 @@ _HOMES = {
     "find_learning_rate": "learning_rate",
     "open_study": "assemble",
     "search": "assemble",
+    "sync": "assemble",
 }
 
 __all__ = [  # noqa: RUF022 (by use)
@@ -47,6 +49,7 @@ __all__ = [  # noqa: RUF022 (by use)
     "find_learning_rate",
     "export_model",
     "open_study",
+    "sync",
     "Experiment",
     "Data",
     "Split",

@@ -6,49 +6,34 @@ The one place that wires; the command line and Python use the same functions.
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from hpsearch import champion, datasets, executors, models, strategies
-from hpsearch.driver import End, Plan, Search
-from hpsearch.errors import ExportError, HpsearchError, SearchError, StudyError, UsageError, fault
+from hpsearch import champion, datasets, executors, models
+from hpsearch.checking import CheckReport, check_on, error_of
+from hpsearch.disk import is_full
+from hpsearch.driver import End, Plan, Search, trial_seed
+from hpsearch.errors import ExportError, SearchError, StudyError, UsageError, fault
 from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
 from hpsearch.export import formats
 from hpsearch.files import write_text
 from hpsearch.jobs import perform, warm_up
 from hpsearch.listener import Listener
-from hpsearch.objective import Objective, resolve
-from hpsearch.space import Space, check_overrides
-from hpsearch.strategies import Context, Strategy
-from hpsearch.study import STUDY_FACTS, Study, StudyFolder, find_study, open_storage
-from hpsearch.tracking import StudyRecord, Tracker
-from hpsearch.trial import Epoch, Export, ExportResult, Failure, Job, Outcome, Probe, ProbeResult
-
-if TYPE_CHECKING:
-    from optuna.study import Study as OptunaStudy
+from hpsearch.opening import open_optuna, record_of
+from hpsearch.policies import policies
+from hpsearch.retelling import retell
+from hpsearch.study import STUDY_FACTS, Study, StudyFolder, TrialView, find_study
+from hpsearch.tracking import Tracker
+from hpsearch.tracking.store import resolve
+from hpsearch.trial import Epoch, Export, ExportResult, Failure, Job, Outcome, TrialSpec
 
 
-@dataclass(frozen=True)
-class CheckReport:
-    """What validating an experiment and building its model once have shown."""
-
-    probe: ProbeResult
-    space: Space
-    """What is searched: what the model declares, with the experiment's overrides."""
-    objectives: tuple[Objective, ...]
-    strategy: Strategy
-    warnings: tuple[str, ...]
-
-
-def search(experiment: Experiment, *, listener: Listener | None = None) -> Study:
+def search(experiment: Experiment, *, listener: Listener | None = None, wait: bool = False) -> Study:
     """Searches: runs the trials that are still to run, then selects, tests, exports and registers the best.
 
     The same experiment, searched again, continues its study; with nothing left to do it only looks.
@@ -56,6 +41,7 @@ def search(experiment: Experiment, *, listener: Listener | None = None) -> Study
     Args:
         experiment: What to search.
         listener: Sees the search as it goes. Default: nothing is shown.
+        wait: Whether to wait for a process that searches the same study now. Default: it is an error.
 
     Returns:
         The study as it stands afterwards. Its `state` is `interrupted` after a Ctrl-C.
@@ -70,13 +56,33 @@ def search(experiment: Experiment, *, listener: Listener | None = None) -> Study
     with _named(experiment):
         _check_names(experiment)
         folder.create()
+
+    def on_wait(holder: str) -> None:
+        listener.on_message(f"{holder} is searching the study {folder.name}; waiting for it to end.")
+
+    if wait and folder.is_locked():
+        with folder.lock(on_wait):
+            pass
     if _is_done(experiment, folder):
         return Study(folder)
-    with folder.lock(), _workers(experiment) as executor, _tracker(experiment) as tracker:
-        report = _check(experiment, executor, folder.path / "probe.txt")
-        study = _open(experiment, folder, report)
+    try:
+        with folder.lock(on_wait if wait else None):
+            _search(experiment, folder, listener)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        what = "there is no room left on the disk"
+        advice = "Make room and run the same command again: it continues."
+        raise SearchError(fault(f"study {folder.name}", what, received=str(error), advice=advice)) from error
+    return Study(folder)
+
+
+def _search(experiment: Experiment, folder: StudyFolder, listener: Listener) -> None:
+    with _workers(experiment) as executor, _tracker(experiment) as tracker:
+        report = check_on(executor, experiment, folder.path / "probe.txt")
+        study = open_optuna(experiment, folder, report, listener)
         with _named(experiment):
-            tracker.open_study(_record(experiment, folder, report, study))
+            tracker.open_study(record_of(experiment, folder, study.user_attrs[STUDY_FACTS]))
         write_text(folder.path / "experiment.yaml", experiment.to_yaml())
         for warning in report.warnings:
             listener.on_message(warning)
@@ -90,9 +96,9 @@ def search(experiment: Experiment, *, listener: Listener | None = None) -> Study
                 _crown(experiment, folder, report, executor, tracker, listener)
         finally:
             tracker.finish_study(interrupted=end in (None, End.INTERRUPTED))
-            for line in tracker.close():
-                listener.on_message(f"Not sent to the tracking server yet: {line}")
-    return Study(folder)
+            if unsent := tracker.close():
+                what = ", ".join(unsent[:3]) + (f" and {len(unsent) - 3} more" if unsent[3:] else "")
+                listener.on_message(f"Not sent to MLflow: {what}. `hpsearch sync` sends it later.")
 
 
 def check(experiment: Experiment) -> CheckReport:
@@ -125,10 +131,10 @@ def checked(experiment: Experiment) -> Iterator[tuple[CheckReport, Callable[...,
         def run(job: Job, on_epoch: Callable[[Epoch], None] | None = None) -> Outcome:
             outcome = champion.run_job(executor, job, log=log, on_epoch=on_epoch)
             if isinstance(outcome, Failure):
-                raise _error(experiment, outcome)
+                raise error_of(experiment, outcome)
             return outcome
 
-        yield _check(experiment, executor, log), run
+        yield check_on(executor, experiment, log), run
 
 
 def export_model(
@@ -176,6 +182,59 @@ def export_model(
     raise ExportError(fault(f"study {study.name}", what, received=cause))
 
 
+@dataclass(frozen=True)
+class SyncReport:
+    """What `sync` found missing, and what became of it."""
+
+    place: str
+    """The address, without secrets."""
+    missing: tuple[int, ...]
+    """Trials of which not everything was there."""
+    there: int
+    """How many trials were there already."""
+    version: str | None
+    """Of the registered champion; None if there is no champion yet, or it could not be registered."""
+    unsent: tuple[str, ...]
+    """What could not be sent, a line each."""
+
+
+def sync(study: Study, *, uri: str | None = None) -> SyncReport:
+    """Sends to MLflow whatever is not there of a study: after an outage, a killed search, a lost database.
+
+    Nothing is run, and nothing is recorded twice.
+
+    Args:
+        study: A study that no process searches now.
+        uri: Where to. Default: what its experiment says.
+
+    Raises:
+        StudyError: A process searches it, which sends everything itself.
+        TrackingError: The store cannot be reached or written.
+    """
+    state, folder = study.state, StudyFolder(study.folder)
+    experiment = Experiment.load(study.folder / "experiment.yaml")
+    if uri is not None:
+        tracking = experiment.tracking.model_copy(update={"uri": uri})
+        experiment = experiment.model_copy(update={"tracking": tracking})
+
+    def spec_of(trial: TrialView) -> TrialSpec:
+        seed = trial_seed(experiment.search.seed, trial.number)
+        place = str(folder.trial(trial.number))
+        return TrialSpec(trial.number, trial.params, seed, place, attempt=trial.attempts)
+
+    with folder.lock(), _tracker(experiment) as tracker:
+        tracker.open_study(record_of(experiment, folder, study.facts))
+        _, _, missing = retell(study.optuna.get_trials(deepcopy=False), study.objectives, spec_of, tracker)
+        for trial in study.trials:
+            if not trial.finished:
+                tracker.interrupt_trial(trial.number)
+        version = champion.register(study, folder, tracker)
+        tracker.finish_study(interrupted=state != "finished")
+        unsent = tuple(tracker.close())
+    there = sum(trial.finished for trial in study.trials) - len(missing)
+    return SyncReport(resolve(experiment.tracking.uri).shown, missing, there, version, unsent)
+
+
 def open_study(name: str | None = None, workdir: str | Path = "runs") -> Study:
     """Opens a study for reading.
 
@@ -201,7 +260,7 @@ def _is_done(experiment: Experiment, folder: StudyFolder) -> bool:
         study.state == "finished"
         and experiment.search.trials is not None
         and len(study.trials) >= experiment.search.trials
-        and champion["version"] is not None
+        and champion.get("version") is not None
         and exported >= set(experiment.export.formats)
         and asked == json.loads(json.dumps(experiment.identity()))
     )
@@ -246,120 +305,6 @@ def _check_names(experiment: Experiment) -> None:
     datasets.check_name(experiment.data)
 
 
-def _check(experiment: Experiment, executor: Executor, log: Path) -> CheckReport:
-    probe = champion.run_job(executor, Probe(folder=str(log.parent)), log=log)
-    if isinstance(probe, Failure):
-        raise _error(experiment, probe)
-    if not isinstance(probe, ProbeResult):
-        raise TypeError(f"a probe returned {type(probe).__name__}")
-    overrides = {
-        name: override
-        for name, override in experiment.search.space.items()
-        if name in probe.space.names or not probe.any_metric  # else it may be declared in the user's `fit`
-    }
-    space = check_overrides(probe.space, overrides, f"{experiment.where}: search.space")
-    objectives = tuple(
-        resolve(section, probe.metrics, any_metric=probe.any_metric, where=f"{experiment.where}: objective")
-        for section in experiment.objective
-    )
-    context = Context(
-        space=space,
-        directions=tuple(objective.direction for objective in objectives),
-        seed=experiment.search.seed,
-        epochs=_most_epochs(experiment, space),
-        where=f"{experiment.where}: search.strategy",
-    )
-    strategy = strategies.create(experiment.search.strategy, context)
-    warnings = (*(o.warning for o in objectives if o.warning), *strategy.warnings)
-    return CheckReport(probe, space, objectives, strategy, warnings)
-
-
-def _most_epochs(experiment: Experiment, space: Space) -> int:
-    searched = [p.values or (p.high or p.default,) for p in space.parameters if p.name == "epochs"]
-    return max((int(value) for values in searched for value in values), default=experiment.training.epochs)
-
-
-def _error(experiment: Experiment, failure: Failure) -> HpsearchError:
-    if failure.usage:
-        prefix = "" if failure.cause.startswith(experiment.where) else f"{experiment.where}: "
-        return UsageError(prefix + failure.cause)
-    return SearchError(fault(experiment.where, f"{failure.kind}: {failure.cause}", advice=failure.detail))
-
-
-def _open(experiment: Experiment, folder: StudyFolder, report: CheckReport) -> OptunaStudy:
-    """Creates the study, or takes it up if what it searches has not changed."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=open_storage(folder),
-        study_name=folder.name,
-        directions=[objective.direction for objective in report.objectives],
-        sampler=report.strategy.sampler,
-        pruner=report.strategy.pruner,
-        load_if_exists=True,
-    )
-    data = report.probe.data
-    asked = experiment.identity() | {"data.digest": data.digest}
-    facts = study.user_attrs.get(STUDY_FACTS)
-    if facts is None:
-        facts = {
-            "id": uuid.uuid4().hex,
-            "asked": asked,
-            "objectives": {objective.metric: objective.direction for objective in report.objectives},
-            "data": asdict(data),
-            "versions": dict(report.probe.versions),
-            "space": report.space.to_json(),
-        }
-        study.set_user_attr(STUDY_FACTS, json.loads(json.dumps(facts)))
-    else:
-        _compare(folder, facts["asked"], json.loads(json.dumps(asked)), experiment.where)
-    return study
-
-
-def _compare(folder: StudyFolder, before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
-    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    if changed:
-        key = changed[0]
-        others = f" (and {', '.join(changed[1:4])})" if changed[1:] else ""
-        raise StudyError(
-            fault(
-                f"{where}: {key}",
-                f"has changed since the study {folder.name} began{others}, so its trials cannot be compared",
-                expected=repr(before.get(key)),
-                received=repr(now.get(key)),
-                advice=f"Change it back, give the search another `name`, or delete {folder.path}.",
-            )
-        )
-
-
-def _record(
-    experiment: Experiment, folder: StudyFolder, report: CheckReport, study: OptunaStudy
-) -> StudyRecord:
-    return StudyRecord(
-        name=experiment.name,
-        id=study.user_attrs[STUDY_FACTS]["id"],
-        folder=str(folder.path),
-        experiment=experiment.to_yaml(),
-        strategy=report.strategy.summary,
-        objectives={objective.metric: objective.direction for objective in report.objectives},
-        settings=experiment.settings(),
-        data=report.probe.data,
-        versions=report.probe.versions,
-        git_commit=_git_commit(),
-        space=report.space.to_json(),
-    )
-
-
-def _git_commit() -> str | None:
-    """Returns the commit of the working folder, with `-dirty` for uncommitted changes; None outside git."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
 def _plan(experiment: Experiment, folder: StudyFolder, report: CheckReport) -> Plan:
     budget = experiment.search
     return Plan(
@@ -371,7 +316,9 @@ def _plan(experiment: Experiment, folder: StudyFolder, report: CheckReport) -> P
         trials=budget.trials,
         timeout_s=budget.timeout_s,
         max_failures_in_a_row=budget.max_failures_in_a_row,
+        on_failure=policies(budget.on_failure),
         trial_timeout_s=experiment.resources.trial_timeout_s,
+        silence_timeout_s=experiment.resources.silence_timeout_s,
         prunes=report.strategy.prunes,
         one_build_at_a_time=report.space.size() is not None,
     )

@@ -13,6 +13,7 @@ from hpsearch.executors import Executor, Report
 from hpsearch.experiment import Experiment
 from hpsearch.export import formats
 from hpsearch.files import write_text
+from hpsearch.policies import MOST_INTERRUPTIONS
 from hpsearch.study import Study, StudyFolder, TrialView
 from hpsearch.tracking import Champion, Tracker
 from hpsearch.trial import (
@@ -23,6 +24,7 @@ from hpsearch.trial import (
     Export,
     ExportResult,
     Failure,
+    FailureKind,
     Job,
     Outcome,
 )
@@ -73,8 +75,8 @@ def crown(
         elif isinstance(outcome, Failure):
             failures[fmt] = outcome
     record["registered_as"] = experiment.export.register_as or experiment.name
-    record["version"] = tracker.crown(_champion(record), record["registered_as"])
     _write(folder, record)
+    register(study, folder, tracker)
     for broken, failure in failures.items():
         raise ExportError(
             fault(
@@ -86,11 +88,36 @@ def crown(
         )
 
 
+def register(study: Study, folder: StudyFolder, tracker: Tracker) -> str | None:
+    """Has the champion registered, unless it was not tested and exported yet; notes the version.
+
+    Returns:
+        The version; None if it is not registered now.
+    """
+    record = dict(study.champion or {})
+    if "registered_as" not in record:
+        return None
+    version = tracker.crown(_champion(record), record["registered_as"])
+    _write(folder, record | {"version": version})
+    return version
+
+
 def run_job(
     executor: Executor, job: Job, *, log: Path, on_epoch: Callable[[Epoch], None] | None = None
 ) -> Outcome:
-    """Runs one job that is no trial, and waits for its outcome; `on_epoch` sees what it reports."""
+    """Runs one job that is no trial, and waits for its outcome; again, if its machine is lost.
+
+    `on_epoch` sees what it reports.
+    """
     log.unlink(missing_ok=True)
+    for _ in range(MOST_INTERRUPTIONS):
+        outcome = _run_once(executor, job, log, on_epoch)
+        if not isinstance(outcome, Failure) or outcome.kind is not FailureKind.INTERRUPTED:
+            break
+    return outcome
+
+
+def _run_once(executor: Executor, job: Job, log: Path, on_epoch: Callable[[Epoch], None] | None) -> Outcome:
     executor.submit(JOB_KEY, job, log=str(log))
     while True:
         for event in executor.wait(1.0):

@@ -2,7 +2,8 @@
 
 One trial's way through here: `_ask` opens it in the study and submits its spec; while the worker builds
 the model `_on_suggest` chooses each hyperparameter the moment it is declared; `_on_report` passes every
-epoch to the study, the pruner and the tracker; `_finish` tells the study how it ended.
+epoch to the study, the pruner and the tracker; `_finish` tells the study how it ended, unless it failed
+and its policy is that `_run_again`.
 
 A search that resumes is the same loop over a study that already holds trials: those still RUNNING are
 submitted again with the values they had, and since strategies keep no state of their own, what is asked
@@ -12,32 +13,36 @@ for next is what would have been asked for without the interruption.
 from __future__ import annotations
 
 import math
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from types import FrameType
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.disk import patiently
 from hpsearch.errors import SearchError, SpaceError, fault
 from hpsearch.executors import Built, Event, Executor, Report, Started, Suggest
+from hpsearch.interrupts import interrupts
 from hpsearch.listener import Listener
 from hpsearch.objective import Objective
+from hpsearch.policies import MOST_INTERRUPTIONS, Policies, Policy, decide, judge, needs_solitude
+from hpsearch.retelling import log_best, retell
 from hpsearch.space import Override, Parameter, SpaceExhausted, suggest, trial_values
-from hpsearch.study import (
-    TRIAL_OUTCOME,
-    StudyFolder,
-    TrialView,
-    pareto_front,
-    read_outcome,
-    record_outcome,
-    view_trial,
-)
+from hpsearch.standing import Clock, Standing
+from hpsearch.study import StudyFolder, TrialView, view_trial
 from hpsearch.tracking import Tracker
-from hpsearch.trial import Epoch, Failure, FailureKind, Outcome, Result, TrialSpec, TrialState, Value
+from hpsearch.trial import Epoch, Failure, FailureKind, Outcome, TrialSpec, Value
+from hpsearch.trial_record import (
+    TRIAL_OUTCOME,
+    read_attempts,
+    record_attempt,
+    record_infeasible,
+    record_outcome,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -68,11 +73,22 @@ class Plan:
     trials: int | None
     timeout_s: float | None
     max_failures_in_a_row: int
+    on_failure: Policies
     trial_timeout_s: float | None
+    silence_timeout_s: float | None
     prunes: bool
     """Whether the strategy has a pruner, so that a worker waits for an answer after each epoch."""
     one_build_at_a_time: bool
     """Whether a trial must have chosen all its values before the next is proposed (finite spaces)."""
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A trial that runs again as soon as it may."""
+
+    trial: optuna.Trial
+    reported: int
+    alone: bool
 
 
 @dataclass
@@ -82,7 +98,11 @@ class _Running:
     started_at_s: float
     reported: int
     """The last epoch in the study; a trial that is run again reports the same epochs again."""
+    alone: bool = False
+    """Whether no other trial may run beside it."""
     built: bool = False
+    heard_s: float = math.inf
+    """What `Search._listened_s` was when it last said something; silence begins with its worker."""
     verdict: Failure | None = None
     """Why the driver cancelled it, if it did."""
 
@@ -105,13 +125,15 @@ class Search:
         self._tracker = tracker
         self._listener = listener
         self._exhausted = exhausted
-        self._metrics = tuple(objective.metric for objective in plan.objectives)
-        self._directions = {o.metric: o.direction for o in plan.objectives}
+        self._objectives = {objective.metric: objective.direction for objective in plan.objectives}
+        self._metrics = tuple(self._objectives)
+        self._standing = Standing(self._objectives)
+        self._clock = Clock()
         self._running: dict[int, _Running] = {}
-        self._interrupted: list[optuna.trial.FrozenTrial] = []
-        self._counts = dict.fromkeys(TrialState, 0)
-        self._front: tuple[TrialView, ...] = ()
-        self._failures_in_a_row = 0
+        self._waiting: list[_Waiting] = []
+        self._interruptions: Counter[int] = Counter()
+        self._listened_s = 0.0
+        """Time spent in `wait`: a trial is not silent while the driver is busy or waits for the disk."""
         self._stop = threading.Event()
 
     def run(self) -> End:
@@ -124,42 +146,49 @@ class Search:
             SearchError: Too many trials failed in a row.
         """
         self._recall()
-        self._listener.on_start(self._study.study_name, self._plan.trials, self._finished)
-        with _interrupts(self._stop):
+        self._listener.on_start(self._study.study_name, self._plan.trials, self._standing.finished)
+        with interrupts(self._stop):
             try:
                 while (end := self._fill()) is None or self._running:
                     if self._stop.is_set():
                         return End.INTERRUPTED
-                    for event in self._executor.wait(POLL_S):
+                    began_s = time.monotonic()
+                    events = self._executor.wait(POLL_S)
+                    self._listened_s += time.monotonic() - began_s
+                    for event in events:
                         self._handle(event)
+                    self._end_silence()
                 return end
             finally:
                 self._abandon()
 
-    @property
-    def _finished(self) -> int:
-        return sum(n for state, n in self._counts.items() if state is not TrialState.RUNNING)
-
     def _recall(self) -> None:
         """Takes up what an earlier run of this search left."""
-        for frozen in self._study.get_trials(deepcopy=False):
-            outcome = read_outcome(frozen)
+        trials = self._study.get_trials(deepcopy=False)
+        for frozen in trials:
             if not frozen.state.is_finished():
-                self._interrupted.append(frozen)
-            elif outcome is not None:
-                trial = view_trial(frozen, self._metrics)
-                self._note(trial)
-                # The record of the last trials may not have left the earlier driver; sending is idempotent.
-                self._tracker.finish_trial(self._spec(frozen.number, trial.params), trial.state, outcome)
+                alone = needs_solitude({each.kind for each in read_attempts(frozen)})
+                reported = max(frozen.intermediate_values, default=0)
+                self._waiting.append(_Waiting(_attach(self._study, frozen), reported, alone))
+
+        def spec_of(trial: TrialView) -> TrialSpec:
+            return self._spec(trial.number, trial.params, trial.attempts)
+
+        # The records of the last trials may not have left the earlier driver.
+        self._standing, self._clock, _ = retell(trials, self._objectives, spec_of, self._tracker)
 
     def _fill(self) -> End | None:
         """Fills the free slots; returns why no more trials will be asked for, or None."""
         while len(self._running) < self._executor.slots:
+            if any(running.alone for running in self._running.values()):
+                return None
             if self._plan.one_build_at_a_time and any(not r.built for r in self._running.values()):
                 return None
-            if self._interrupted:
-                frozen = self._interrupted.pop(0)
-                self._submit(_attach(self._study, frozen), max(frozen.intermediate_values, default=0))
+            if self._waiting:
+                if self._waiting[0].alone and self._running:  # the others finish first
+                    return None
+                again = self._waiting.pop(0)
+                self._submit(again.trial, again.reported, alone=again.alone)
                 continue
             if (end := self._end()) is not None:
                 return end
@@ -168,42 +197,31 @@ class Search:
 
     def _end(self) -> End | None:
         plan = self._plan
-        if plan.trials is not None and self._finished + len(self._running) >= plan.trials:
+        if plan.trials is not None and self._standing.finished + len(self._running) >= plan.trials:
             return End.TRIALS
-        if plan.timeout_s is not None and self._searched_s() >= plan.timeout_s:
+        since_s = min((running.started_at_s for running in self._running.values()), default=None)
+        if plan.timeout_s is not None and self._clock.searched_s(since_s) >= plan.timeout_s:
             return End.TIME
         if self._exhausted(self._study):
             return End.EXHAUSTED
         return None
 
-    def _searched_s(self) -> float:
-        """Returns the wall time during which trials ran, over all runs of this search."""
-        spans = [(running.started_at_s, time.time()) for running in self._running.values()]
-        for frozen in self._study.get_trials(deepcopy=False):
-            if frozen.datetime_complete is not None:
-                end_s = frozen.datetime_complete.timestamp()
-                spans.append((end_s - frozen.user_attrs.get(TRIAL_OUTCOME, {}).get("wall_s", 0.0), end_s))
-        total_s, until_s = 0.0, -math.inf
-        for start_s, end_s in sorted(spans):
-            total_s += max(0.0, end_s - max(start_s, until_s))
-            until_s = max(until_s, end_s)
-        return total_s
-
-    def _spec(self, number: int, params: Mapping[str, Value]) -> TrialSpec:
+    def _spec(self, number: int, params: Mapping[str, Value], attempt: int) -> TrialSpec:
         return TrialSpec(
             number=number,
             params=dict(params),
             seed=trial_seed(self._plan.seed, number),
             folder=str(self._plan.folder.trial(number)),
             prunable=self._plan.prunes,
+            attempt=attempt,
         )
 
-    def _submit(self, trial: optuna.Trial, reported: int = 0) -> None:
-        spec = self._spec(trial.number, trial_values(trial))
+    def _submit(self, trial: optuna.Trial, reported: int = 0, *, alone: bool = False) -> None:
+        spec = self._spec(trial.number, trial_values(trial), len(read_attempts(trial)) + 1)
         folder = self._plan.folder.trial(trial.number)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._running[trial.number] = _Running(trial, spec, time.time(), reported)
-        log = str(folder / "log.txt")
+        patiently(lambda: folder.mkdir(parents=True, exist_ok=True), self._listener.on_full_disk)
+        self._running[trial.number] = _Running(trial, spec, time.time(), reported, alone)
+        log = str(self._log(trial.number))
         self._executor.submit(trial.number, spec, log=log, timeout_s=self._plan.trial_timeout_s)
 
     def _handle(self, event: Event) -> None:
@@ -223,7 +241,19 @@ class Search:
             case Report(epoch, awaits_answer):
                 self._on_report(running, epoch, awaits_answer)
             case outcome:
-                self._finish(running, running.verdict or outcome)
+                self._finish(running, outcome)
+        running.heard_s = self._listened_s
+
+    def _end_silence(self) -> None:
+        """Cancels trials that have been silent for too long."""
+        limit_s = self._plan.silence_timeout_s
+        if limit_s is None:
+            return
+        for number, running in list(self._running.items()):
+            if running.verdict is None and self._listened_s - running.heard_s > limit_s:
+                cause = f"the trial said nothing for {limit_s:g} s: no value asked for, no epoch ended"
+                running.verdict = Failure(FailureKind.TIMEOUT, cause)
+                self._executor.cancel(number)
 
     def _on_suggest(self, running: _Running, parameter: Parameter) -> None:
         number = running.spec.number
@@ -259,72 +289,74 @@ class Search:
 
         number = running.spec.number
         del self._running[number]
+        if running.verdict is not None and isinstance(outcome, Failure):
+            outcome = replace(running.verdict, detail=outcome.detail)
+        outcome = judge(outcome, self._metrics)
+        policy = self._policy(running, outcome) if isinstance(outcome, Failure) else None
+        if isinstance(outcome, Failure) and policy is Policy.RETRY:
+            self._run_again(running, outcome)
+            return
         if not running.built:
             self._tracker.start_trial(running.spec)
-        outcome = self._judge(outcome)
         record = record_outcome(outcome, running.spec.params, wall_s=time.time() - running.started_at_s)
         running.trial.set_user_attr(TRIAL_OUTCOME, record)
+        if policy is Policy.INFEASIBLE:
+            record_infeasible(running.trial)
         if isinstance(outcome, Failure):
-            state = TrialState.FAILED
-            self._study.tell(running.trial, state=OptunaState.FAIL)
+            frozen = self._study.tell(running.trial, state=OptunaState.FAIL)
         elif outcome.pruned:
-            state = TrialState.PRUNED
-            self._study.tell(running.trial, state=OptunaState.PRUNED)
+            frozen = self._study.tell(running.trial, state=OptunaState.PRUNED)
         else:
-            state = TrialState.COMPLETE
-            self._study.tell(running.trial, [outcome.metrics[metric] for metric in self._metrics])
-        spec = replace(
-            running.spec, params=running.spec.params if isinstance(outcome, Failure) else outcome.params
-        )
-        self._tracker.finish_trial(spec, state, outcome)
-        trial = view_trial(self._study.get_trials(deepcopy=False)[number], self._metrics)
-        self._note(trial)
-        best = self._front[0] if self._front else None
-        if best is not None:
-            self._tracker.log_best(
-                best.number, dict(zip(self._metrics, best.values, strict=True)), self._states()
-            )
-        self._listener.on_trial_finished(trial, best)
-        self._count_failure(trial)
+            frozen = self._study.tell(running.trial, [outcome.metrics[metric] for metric in self._metrics])
+        trial = view_trial(frozen, self._metrics)
+        self._tracker.finish_trial(replace(running.spec, params=trial.params), trial.state, outcome)
+        self._standing.add(trial)
+        self._clock.add(frozen)
+        log_best(self._standing, self._metrics, self._tracker)
+        self._listener.on_trial_finished(trial, self._standing.best)
+        self._stop_if_all_fail(trial)
 
-    def _judge(self, outcome: Outcome) -> Result | Failure:
-        """Makes sure that no value a sampler would choke on reaches the study."""
-        if isinstance(outcome, Failure):
-            return outcome
-        if not isinstance(outcome, Result):
-            return Failure(FailureKind.ERROR, f"the worker returned {type(outcome).__name__} for a trial")
-        for metric in self._metrics:
-            value = outcome.metrics.get(metric)
-            if value is None:
-                return Failure(FailureKind.ERROR, f"the trial reported no `{metric}`")
-            if not math.isfinite(value):
-                return Failure(FailureKind.NAN, f"the objective `{metric}` is {value}")
-        return outcome
+    def _policy(self, running: _Running, failure: Failure) -> Policy:
+        number = running.spec.number
+        if failure.kind is FailureKind.INTERRUPTED:
+            self._interruptions[number] += 1
+            if self._interruptions[number] >= MOST_INTERRUPTIONS:
+                return Policy.FAIL
+        earlier = {each.kind for each in read_attempts(running.trial)}
+        return decide(failure.kind, earlier, self._plan.on_failure)
 
-    def _note(self, trial: TrialView) -> None:
-        self._counts[trial.state] += 1
-        if trial.state is TrialState.COMPLETE:
-            front = pareto_front((*self._front, trial), self._directions)
-            self._front = tuple(sorted(front, key=lambda t: t.number)) if len(self._metrics) > 1 else front
+    def _run_again(self, running: _Running, failure: Failure) -> None:
+        """Puts a trial that failed in the row of those that wait; its log and a message say why."""
+        number = running.spec.number
+        counts = failure.kind is not FailureKind.INTERRUPTED
+        if counts:
+            record_attempt(running.trial, failure)
+        if running.built:
+            self._tracker.interrupt_trial(number)
+        attempts = read_attempts(running.trial)
+        alone = needs_solitude({each.kind for each in attempts})
+        self._waiting.append(_Waiting(running.trial, running.reported, alone))
+        told = f"{failure.kind}: {failure.cause}"
+        how = "alone, when the others have ended" if alone else "with the same values"
+        with suppress(OSError), open(self._log(number), "a", encoding="utf-8") as log:
+            log.write(f"hpsearch: attempt {running.spec.attempt} ended ({told}); it runs again {how}.\n")
+        self._listener.on_message(f"trial {number} runs again, {how}: {told}")
 
-    def _states(self) -> Mapping[str, int]:
-        return {str(state): n for state, n in self._counts.items()}
-
-    def _count_failure(self, trial: TrialView) -> None:
-        if trial.state is not TrialState.FAILED or trial.failure is None:
-            self._failures_in_a_row = 0
-            return
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= self._plan.max_failures_in_a_row:
+    def _stop_if_all_fail(self, trial: TrialView) -> None:
+        in_a_row = self._standing.failures_in_a_row
+        if trial.failure is not None and in_a_row >= self._plan.max_failures_in_a_row:
             raise SearchError(
                 fault(
                     f"study {self._study.study_name}",
-                    f"the last {self._failures_in_a_row} trials failed, so the search was stopped",
+                    f"the last {in_a_row} trials failed, so the search was stopped",
                     received=f"{trial.failure.kind}: {trial.failure.cause}",
-                    advice=f"The last one's log: {self._plan.folder.trial(trial.number) / 'log.txt'}. "
+                    advice=f"The last one's log: {self._log(trial.number)}. "
                     "Mend the cause and run the same command again.",
                 )
             )
+
+    def _log(self, number: int) -> Path:
+        return self._plan.folder.trial(number) / "log.txt"
 
     def _abandon(self) -> None:
         """Leaves the running trials for the next run of this search: in the study they stay RUNNING."""
@@ -353,24 +385,3 @@ def _attach(study: optuna.Study, frozen: Any) -> optuna.Trial:
     import optuna
 
     return optuna.trial.Trial(study, frozen._trial_id)
-
-
-@contextmanager
-def _interrupts(stop: threading.Event) -> Iterator[None]:
-    """Turns the first Ctrl-C (or SIGTERM) into `stop`; the second one interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def on_signal(_signal: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(each, on_signal) for each in signals]
-    try:
-        yield
-    finally:
-        for each, handler in zip(signals, before, strict=True):
-            signal.signal(each, handler)

@@ -18,6 +18,7 @@ from pydantic.json_schema import SkipJsonSchema
 from hpsearch import experiment_file
 from hpsearch.errors import ExperimentError, fault
 from hpsearch.experiment_errors import Expected, Origin, explain, reject
+from hpsearch.experiment_failures import FailureSection
 from hpsearch.experiment_forms import (
     Count,
     OverrideForm,
@@ -146,7 +147,8 @@ class SearchSection(Section):
     model `epochs`, `batch_size`, `optimizer`, `learning_rate`, `schedule`, `warmup_epochs`, `momentum`,
     `weight_decay`, `clip_norm`, `clip_value` and `label_smoothing` can be searched."""
     max_failures_in_a_row: Count = 5
-    """Failed trials after which the search stops."""
+    """Failed trials after which the search stops; infeasible ones count until a trial has ended well."""
+    on_failure: FailureSection = FailureSection()
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
@@ -177,6 +179,8 @@ class ResourcesSection(Section):
     """Where there are GPUs; with several, set `training.distribute`."""
     trial_timeout_s: Seconds | None = None
     """Seconds after which a trial fails."""
+    silence_timeout_s: Seconds | None = None
+    """Seconds after which a trial fails if it says nothing: longer than data, model or an epoch may take."""
 
 
 class TrackingSection(Section):

@@ -25,3 +25,8 @@ class Listener:
 
     def on_message(self, text: str) -> None:
         """Something a person should know."""
+
+    def on_full_disk(self, error: OSError) -> None:
+        """The disk is full, and the search waits for room. By default, a message."""
+        where = error.filename or "the study's folder"
+        self.on_message(f"There is no room left on the disk ({where}): the search waits until there is.")

@@ -16,26 +16,24 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from hpsearch.errors import ModelError, StudyError, did_you_mean, fault
-from hpsearch.trial import Failure, FailureKind, Result, TrialState, Value
+from hpsearch.trial import Failure, Result, TrialState, Value
+from hpsearch.trial_record import read_attempts, read_infeasible, read_outcome, read_record
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
     from optuna.study import Study as OptunaStudy
     from optuna.trial import FrozenTrial
 
 STUDY_FACTS = "hpsearch"
 """User attribute of the Optuna study: what a search must find unchanged when it goes on."""
-TRIAL_OUTCOME = "hpsearch"
-"""User attribute of an Optuna trial: its result or failure, as a dictionary."""
 
 
 @dataclass(frozen=True)
@@ -92,30 +90,32 @@ class StudyFolder:
             ) from None
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
         """Holds the study for one driver; the kernel gives it back however the driver ends.
+
+        Args:
+            on_wait: Called once with the name of the process that holds it, which is then waited for.
+                Default: it is an error that another process holds it.
 
         Raises:
             StudyError: Another process holds it.
         """
         with open(self.path / "study.lock", "a+", encoding="utf-8") as file:
-            for attempt in range(10):  # a reader that looks whether it is held has it for an instant
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if attempt == 9:
-                        file.seek(0)
-                        holder = file.read().strip() or "another process"
-                        raise StudyError(
-                            fault(
-                                f"study {self.name}",
-                                "is being searched by another process",
-                                received=holder,
-                                advice="Wait for it, stop it, or give this search another `name`.",
-                            )
-                        ) from None
-                    time.sleep(0.05)
+            if not _locks(file):
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                if on_wait is None:
+                    raise StudyError(
+                        fault(
+                            f"study {self.name}",
+                            "is being searched by another process",
+                            received=holder,
+                            advice="Wait for it (`--wait`), stop it, or give this search another `name`.",
+                        )
+                    )
+                on_wait(holder)
+                while not _locks(file):
+                    time.sleep(0.5)
             file.truncate(0)
             file.write(f"pid {os.getpid()} on {socket.gethostname()}")
             file.flush()
@@ -133,19 +133,17 @@ class StudyFolder:
         return False
 
 
-def open_storage(folder: StudyFolder) -> BaseStorage:
-    """Opens the study's journal for the driver, which holds the lock; mends what a crash left behind."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    journal = folder.journal
-    journal.with_name(journal.name + ".lock").unlink(missing_ok=True)  # of a driver that was killed
-    if journal.exists():
-        text = journal.read_bytes()
-        if text and not text.endswith(b"\n"):  # half a line: the record that a crash cut short
-            with open(journal, "r+b") as file:
-                file.truncate(text.rfind(b"\n") + 1)
-    return JournalStorage(JournalFileBackend(str(journal)))
+def _locks(file: IO[str]) -> bool:
+    """Tries to lock a file, for half a second: who only looks whether it is locked has it for an instant."""
+    for attempt in range(10):
+        if attempt:
+            time.sleep(0.05)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -164,59 +162,15 @@ class TrialView:
     duration_s: float | None
     started_at: datetime | None
     failure: Failure | None = None
+    attempts: int = 1
+    """How often it was tried, the last time included."""
+    infeasible: bool = False
+    """Whether samplers were told to avoid what is like it."""
 
     @property
     def finished(self) -> bool:
         """Whether it has ended, well or not."""
         return self.state is not TrialState.RUNNING
-
-
-def record_outcome(
-    outcome: Result | Failure, params: Mapping[str, Value], *, wall_s: float
-) -> dict[str, Any]:
-    """Writes an outcome as the dictionary kept in the Optuna trial.
-
-    Args:
-        outcome: How the trial ended.
-        params: The hyperparameters it had when it ended.
-        wall_s: Seconds from its submission to its end, in the run of the search that saw it end.
-    """
-    if isinstance(outcome, Failure):
-        return {
-            "wall_s": wall_s,
-            "params": dict(params),
-            "failure": {"kind": str(outcome.kind), "cause": outcome.cause},
-        }
-    return {
-        "wall_s": wall_s,
-        "params": dict(outcome.params),
-        "metrics": dict(outcome.metrics),
-        "epochs": outcome.epochs,
-        "best_epoch": outcome.best_epoch,
-        "duration_s": outcome.duration_s,
-        "pruned": outcome.pruned,
-        "facts": dict(outcome.facts),
-        "files": list(outcome.files),
-    }
-
-
-def read_outcome(trial: FrozenTrial) -> Result | Failure | None:
-    """Reads back what `record_outcome` wrote; None while the trial runs."""
-    record = trial.user_attrs.get(TRIAL_OUTCOME)
-    if record is None:
-        return None
-    if "failure" in record:
-        return Failure(FailureKind(record["failure"]["kind"]), record["failure"]["cause"])
-    return Result(
-        params=record["params"],
-        metrics=record["metrics"],
-        epochs=record["epochs"],
-        best_epoch=record["best_epoch"],
-        duration_s=record["duration_s"],
-        pruned=record["pruned"],
-        facts=record["facts"],
-        files=tuple(record["files"]),
-    )
 
 
 def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
@@ -231,6 +185,7 @@ def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
         OptunaState.FAIL: TrialState.FAILED,
     }.get(trial.state, TrialState.RUNNING)
     outcome = read_outcome(trial)
+    attempts = len(read_attempts(trial)) + 1
     if isinstance(outcome, Result):
         return TrialView(
             number=trial.number,
@@ -242,8 +197,9 @@ def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
             best_epoch=outcome.best_epoch,
             duration_s=outcome.duration_s,
             started_at=trial.datetime_start,
+            attempts=attempts,
         )
-    record = trial.user_attrs.get(TRIAL_OUTCOME, {})
+    record = read_record(trial)
     return TrialView(
         number=trial.number,
         state=state,
@@ -255,6 +211,8 @@ def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
         duration_s=record.get("wall_s"),
         started_at=trial.datetime_start,
         failure=outcome,
+        attempts=attempts,
+        infeasible=read_infeasible(trial),
     )
 
 
@@ -275,7 +233,8 @@ class Study:
         return self._folder.path
 
     @cached_property
-    def _optuna(self) -> OptunaStudy:
+    def optuna(self) -> OptunaStudy:
+        """The Optuna study, for reading: `optuna.visualization` takes it."""
         import optuna
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
@@ -290,7 +249,7 @@ class Study:
     @cached_property
     def facts(self) -> Mapping[str, Any]:
         """What was recorded when the study began: objectives, experiment, data, versions."""
-        facts: Mapping[str, Any] = self._optuna.user_attrs.get(STUDY_FACTS, {"objectives": {}})
+        facts: Mapping[str, Any] = self.optuna.user_attrs.get(STUDY_FACTS, {"objectives": {}})
         return facts
 
     @property
@@ -308,7 +267,7 @@ class Study:
     def trials(self) -> tuple[TrialView, ...]:
         """All trials, by number."""
         metrics = tuple(self.objectives)
-        return tuple(view_trial(trial, metrics) for trial in self._optuna.get_trials(deepcopy=False))
+        return tuple(view_trial(trial, metrics) for trial in self.optuna.get_trials(deepcopy=False))
 
     @property
     def ranking(self) -> tuple[TrialView, ...]:

@@ -66,6 +66,8 @@ class TrialSpec:
     """The trial's own folder, absolute: `<workdir>/<study>/trials/0007`."""
     prunable: bool = False
     """Whether the worker must wait for *keep* or *prune* after each epoch."""
+    attempt: int = 1
+    """How often it has been tried, this time included; no number of the result depends on it."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The driver's loop, over a real study and real worker processes, with trials that train nothing."""
 
-import json
 import os
 import random
 import signal
@@ -8,106 +7,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from functools import partial
-from pathlib import Path
 
-import optuna
 import pytest
 
-from hpsearch import strategies
-from hpsearch.driver import End, Plan, Search, trial_seed
+from hpsearch.driver import End, trial_seed
 from hpsearch.errors import SearchError
-from hpsearch.executors.inline import InlineExecutor
-from hpsearch.executors.local import LocalExecutor
-from hpsearch.experiment import StrategySection
 from hpsearch.listener import Listener
-from hpsearch.objective import Objective
 from hpsearch.space import Override
-from hpsearch.strategies import Context
-from hpsearch.study import STUDY_FACTS, Study, StudyFolder, open_storage
 from hpsearch.testing import toys
-from hpsearch.testing.trackers import MemoryTracker
-from hpsearch.tracking import StudyRecord
-from hpsearch.trial import DataSummary, FailureKind, TrialState
-
-
-class Toys:
-    """A study of toy trials on disk; `run` is one run of its driver."""
-
-    def __init__(self, path, strategy="random", space="mixed", trials=8, slots=1, seed=0, **settings):
-        self.folder = StudyFolder(Path(path))
-        self.folder.create()
-        self.strategy_name, self.space, self.slots, self.seed = strategy, space, slots, seed
-        self.toy = {
-            key: settings.pop(key)
-            for key in ("epochs", "pause_s", "fail_every", "die_every")
-            if key in settings
-        }
-        self.trials, self.settings = trials, settings
-        self.tracker = MemoryTracker()
-
-    def run(self, listener=None):
-        strategy = strategies.create(
-            StrategySection(name=self.strategy_name),
-            Context(toys.space(self.space), ("maximize",), self.seed, self.toy.get("epochs", 3)),
-        )
-        plan = Plan(
-            folder=self.folder,
-            where="test",
-            objectives=(Objective("val_accuracy", "maximize"),),
-            overrides=self.settings.get("overrides", {}),
-            seed=self.seed,
-            trials=self.trials,
-            timeout_s=self.settings.get("timeout_s"),
-            max_failures_in_a_row=self.settings.get("max_failures_in_a_row", 5),
-            trial_timeout_s=None,
-            prunes=strategy.prunes,
-            one_build_at_a_time=toys.space(self.space).size() is not None,
-        )
-        study = optuna.create_study(
-            storage=open_storage(self.folder),
-            study_name=self.folder.name,
-            direction="maximize",
-            sampler=strategy.sampler,
-            pruner=strategy.pruner,
-            load_if_exists=True,
-        )
-        study.set_user_attr(STUDY_FACTS, {"objectives": {"val_accuracy": "maximize"}})
-        self.tracker.open_study(self._record())
-        executor = InlineExecutor() if self.slots == 1 else LocalExecutor(slots=self.slots)
-        executor.start(partial(toys.toy_trial, space=self.space, **self.toy))
-        try:
-            with self.folder.lock():
-                search = Search(
-                    plan, study, executor, self.tracker, listener or Listener(), strategy.exhausted
-                )
-                return search.run()
-        finally:
-            executor.close()
-
-    def _record(self):
-        return StudyRecord(
-            name=self.folder.name,
-            id="toys",
-            folder=str(self.folder.path),
-            experiment="",
-            strategy=self.strategy_name,
-            objectives={"val_accuracy": "maximize"},
-            settings={},
-            data=DataSummary("toys", "0", "classification", {}, {}),
-            versions={},
-        )
-
-    @property
-    def study(self):
-        return Study(self.folder)
-
-    def points(self):
-        return [json.dumps(t.params, sort_keys=True) for t in self.study.trials]
+from hpsearch.testing.searching import ToySearch
+from hpsearch.trial import FailureKind, TrialState
 
 
 def test_a_search_ends_when_its_trials_are_done(tmp_path):
-    search = Toys(tmp_path / "s", trials=5)
+    search = ToySearch(tmp_path / "s", trials=5)
     assert search.run() is End.TRIALS
     trials = search.study.trials
     assert [t.state for t in trials] == [TrialState.COMPLETE] * 5
@@ -119,7 +32,7 @@ def test_a_search_ends_when_its_trials_are_done(tmp_path):
 @pytest.mark.parametrize("slots", [1, 2])
 @pytest.mark.parametrize("strategy", ["grid", "random", "optuna"])
 def test_a_finite_space_is_searched_whole_and_each_point_once(tmp_path, strategy, slots):
-    search = Toys(tmp_path / "s", strategy, "finite", trials=None, slots=slots)
+    search = ToySearch(tmp_path / "s", strategy, "finite", trials=None, slots=slots)
     assert search.run() is End.EXHAUSTED
     points = search.points()
     assert len(points) == len(set(points)) == toys.FINITE_POINTS
@@ -127,14 +40,14 @@ def test_a_finite_space_is_searched_whole_and_each_point_once(tmp_path, strategy
 
 def test_an_override_narrows_what_trials_use(tmp_path):
     overrides = {"units": Override(values=(32, 64)), "learning_rate": Override(values=(0.01,))}
-    search = Toys(tmp_path / "s", trials=6, overrides=overrides)
+    search = ToySearch(tmp_path / "s", trials=6, overrides=overrides)
     search.run()
     assert {t.params["learning_rate"] for t in search.study.trials} == {0.01}
     assert {t.params["units"] for t in search.study.trials} <= {32, 64}
 
 
 def test_a_failed_trial_is_kept_with_its_cause_and_the_search_goes_on(tmp_path):
-    search = Toys(tmp_path / "s", trials=6, fail_every=3)
+    search = ToySearch(tmp_path / "s", trials=6, toy={"fail_every": 3})
     assert search.run() is End.TRIALS
     states = Counter(t.state for t in search.study.trials)
     assert states == {TrialState.COMPLETE: 4, TrialState.FAILED: 2}
@@ -143,25 +56,31 @@ def test_a_failed_trial_is_kept_with_its_cause_and_the_search_goes_on(tmp_path):
     assert search.study.trials[2].params  # what it tried is known
 
 
-def test_a_trial_whose_process_dies_fails_and_the_search_goes_on(tmp_path):
-    search = Toys(tmp_path / "s", trials=6, slots=2, die_every=3)
+def _die_if_third(spec, _params):
+    if spec.number % 3 == 2:
+        toys.die()
+
+
+def test_a_trial_whose_process_dies_twice_fails_and_the_search_goes_on(tmp_path):
+    search = ToySearch(tmp_path / "s", trials=6, slots=2, toy={"fate": _die_if_third})
     assert search.run() is End.TRIALS
     trials = search.study.trials
     assert [t.number for t in trials if t.state is TrialState.FAILED] == [2, 5]
     assert trials[2].failure.kind is FailureKind.CRASH
     assert "SIGKILL" in trials[2].failure.cause
+    assert [t.attempts for t in trials] == [1, 1, 2, 1, 1, 2]
     assert search.tracker.view.runs[2].kind == "crash"
 
 
 def test_many_failures_in_a_row_stop_the_search_with_one_message(tmp_path):
-    search = Toys(tmp_path / "s", trials=20, fail_every=1, max_failures_in_a_row=3)
+    search = ToySearch(tmp_path / "s", trials=20, max_failures_in_a_row=3, toy={"fail_every": 1})
     with pytest.raises(SearchError, match=r"the last 3 trials failed.*asked to fail.*0002/log\.txt"):
         search.run()
     assert len(search.study.trials) == 3
 
 
 def test_a_time_budget_counts_the_time_of_earlier_runs(tmp_path):
-    search = Toys(tmp_path / "s", trials=None, timeout_s=0.5, epochs=1, pause_s=0.1)
+    search = ToySearch(tmp_path / "s", trials=None, timeout_s=0.5, toy={"epochs": 1, "pause_s": 0.1})
     assert search.run() is End.TIME
     done = len(search.study.trials)
     assert 2 <= done <= 7
@@ -170,7 +89,7 @@ def test_a_time_budget_counts_the_time_of_earlier_runs(tmp_path):
 
 
 def test_pruned_trials_stop_early_and_are_told_apart(tmp_path):
-    search = Toys(tmp_path / "s", "hyperband", trials=30, epochs=9)
+    search = ToySearch(tmp_path / "s", "hyperband", trials=30, toy={"epochs": 9})
     search.run()
     states = Counter(t.state for t in search.study.trials)
     assert states[TrialState.PRUNED] >= 3
@@ -179,7 +98,7 @@ def test_pruned_trials_stop_early_and_are_told_apart(tmp_path):
 
 
 def test_the_tracker_sees_every_trial_once(tmp_path):
-    search = Toys(tmp_path / "s", trials=6, fail_every=3)
+    search = ToySearch(tmp_path / "s", trials=6, toy={"fail_every": 3})
     search.run()
     search.run()  # what may be missing is sent again
     runs = search.tracker.view.runs
@@ -201,9 +120,9 @@ class _Interrupt(Listener):
 
 @pytest.mark.parametrize("slots", [1, 2])
 def test_the_first_interrupt_leaves_a_study_that_goes_on(tmp_path, slots):
-    plain = Toys(tmp_path / "plain", trials=6)
+    plain = ToySearch(tmp_path / "plain", trials=6)
     plain.run()
-    search = Toys(tmp_path / "s", trials=6, slots=slots, pause_s=0.02)
+    search = ToySearch(tmp_path / "s", trials=6, slots=slots, toy={"pause_s": 0.02})
     assert search.run(_Interrupt(after=8)) is End.INTERRUPTED
     assert search.study.state == "interrupted"
     assert sum(t.finished for t in search.study.trials) < 6
@@ -214,19 +133,16 @@ def test_the_first_interrupt_leaves_a_study_that_goes_on(tmp_path, slots):
 
 
 DRIVER = """
-import sys
-sys.path.insert(0, {tests!r})
 from test_driver import Toys
-search = Toys({path!r}, {strategy!r}, {space!r}, trials={trials}, slots={slots}, pause_s=0.01)
+search = ToySearch({path!r}, {strategy!r}, {space!r}, trials={trials}, slots={slots}, toy={"pause_s": 0.01})
 print(search.run())
 """
 
 
 def _drive(search, until_s=None):
     code = DRIVER.format(
-        tests=str(Path(__file__).parent),
         path=str(search.folder.path),
-        strategy=search.strategy_name,
+        strategy=search.strategy,
         space=search.space,
         trials=search.trials,
         slots=search.slots,
@@ -250,9 +166,9 @@ def _drive(search, until_s=None):
 def test_a_driver_killed_at_any_moment_loses_and_repeats_nothing(tmp_path, strategy):
     space = "finite" if strategy == "grid" else "mixed"
     # Of one name: Hyperband's brackets follow from it.
-    plain = Toys(tmp_path / "plain" / "s", strategy, space, trials=20)
+    plain = ToySearch(tmp_path / "plain" / "s", strategy, space, trials=20)
     plain.run()
-    search = Toys(tmp_path / "killed" / "s", strategy, space, trials=20)
+    search = ToySearch(tmp_path / "killed" / "s", strategy, space, trials=20)
     moments = random.Random(strategy)
     for _ in range(4):
         _drive(search, until_s=1.2 + moments.random())
@@ -263,7 +179,7 @@ def test_a_driver_killed_at_any_moment_loses_and_repeats_nothing(tmp_path, strat
 
 @pytest.mark.slow
 def test_two_slots_killed_at_any_moment_lose_and_repeat_nothing(tmp_path):
-    search = Toys(tmp_path / "s", "grid", "finite", trials=None, slots=2)
+    search = ToySearch(tmp_path / "s", "grid", "finite", trials=None, slots=2)
     moments = random.Random(1)
     for _ in range(4):
         _drive(search, until_s=1.2 + moments.random())

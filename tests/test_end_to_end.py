@@ -134,6 +134,11 @@ def test_a_file_that_is_run_again_when_nothing_is_left_to_do_starts_nothing(tmp_
         time.sleep(0.02)
     assert json.loads(finish(process)) == first
     assert children == []
+    assert finish(hpsearch("sync", cwd=tmp_path)).splitlines()[1:] == [
+        "trials: 2 were there already, 0 were not",
+        "champion: registered, version 1",
+        "All is there.",
+    ]
 
     more = json.loads(finish(hpsearch("run", "x.yaml", "--trials", "3", "--json", cwd=tmp_path)))
     assert len(Study(StudyFolder(tmp_path / "runs" / "x")).trials) == 3

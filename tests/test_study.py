@@ -1,23 +1,28 @@
 import multiprocessing
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
 import pytest
 
 from hpsearch.errors import StudyError
+from hpsearch.journal import open_storage
 from hpsearch.study import (
     STUDY_FACTS,
-    TRIAL_OUTCOME,
     Study,
     StudyFolder,
     TrialView,
     find_study,
-    open_storage,
     pareto_front,
     rank,
-    record_outcome,
 )
 from hpsearch.trial import Failure, FailureKind, Result, TrialState
+from hpsearch.trial_record import TRIAL_OUTCOME, record_outcome
 
 
 def _trial(number, *values, state=TrialState.COMPLETE):
@@ -34,7 +39,7 @@ def folder(tmp_path):
 def _search(folder, outcomes, objectives=None):
     objectives = objectives or {"val_accuracy": "maximize"}
     study = optuna.create_study(
-        storage=open_storage(folder), study_name=folder.name, directions=list(objectives.values())
+        storage=open_storage(folder.journal), study_name=folder.name, directions=list(objectives.values())
     )
     study.set_user_attr(STUDY_FACTS, {"objectives": objectives})
     for outcome in outcomes:
@@ -87,6 +92,44 @@ def test_a_second_driver_is_refused_and_told_who_holds_the_study(folder):
     assert not folder.is_locked()
 
 
+HOLDER = """
+import sys, time
+from pathlib import Path
+from hpsearch.study import StudyFolder
+with StudyFolder(Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@contextmanager
+def _held_elsewhere(folder, seconds):
+    command = [sys.executable, "-c", HOLDER, str(folder.path), str(seconds)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_driver_may_wait_and_says_once_for_whom(folder):
+    said = []
+    with _held_elsewhere(folder, 1.5) as holder, folder.lock(said.append):
+        assert holder.wait(5) == 0
+    assert said == [f"pid {holder.pid} on {socket.gethostname()}"]
+
+
+def test_ctrl_c_ends_the_waiting(folder):
+    with _held_elsewhere(folder, 60), pytest.raises(KeyboardInterrupt), folder.lock(_press_ctrl_c):
+        pass
+
+
+def _press_ctrl_c(_holder):
+    threading.Timer(0.2, signal.raise_signal, (signal.SIGINT,)).start()
+
+
 def _hold_and_die(path):
     with StudyFolder(Path(path)).lock():
         import os
@@ -111,10 +154,10 @@ def test_a_journal_cut_short_by_a_crash_is_mended(folder):
     lock = folder.journal.with_name("study.journal.lock")
     lock.symlink_to(folder.journal)  # what a driver killed while it wrote leaves behind
 
-    study = optuna.load_study(study_name=folder.name, storage=open_storage(folder))
+    study = optuna.load_study(study_name=folder.name, storage=open_storage(folder.journal))
     study.tell(study.ask(), 0.7)
 
-    assert [t.values for t in Study(folder)._optuna.get_trials()] == [[0.5], [0.7]]
+    assert [t.values for t in Study(folder).optuna.get_trials()] == [[0.5], [0.7]]
 
 
 def test_an_unwritable_workdir_is_named(tmp_path):

@@ -64,11 +64,15 @@ def run(
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials end the search.")] = None,
     json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for a process that searches the same study now.")
+    ] = False,
 ) -> int:
     """Search; Ctrl-C stops cleanly, and the same command continues."""
     from hpsearch.cli import run as command
 
-    return command.run(file, command.gather(overrides, workdir, trials), as_json=json, quiet=quiet)
+    changes = command.gather(overrides, workdir, trials)
+    return command.run(file, changes, as_json=json, quiet=quiet, wait=wait)
 
 
 @app.command()
@@ -151,6 +155,19 @@ def export(
     from hpsearch.cli import studies
 
     studies.export(study, workdir, trial=trial, fmt=fmt, output=output, as_json=json)
+
+
+@app.command()
+def sync(
+    study: Name = None,
+    uri: Annotated[str | None, typer.Option(help="Where to. Default: what the experiment says.")] = None,
+    workdir: Workdir = None,
+    json: Json = False,
+) -> int:
+    """Send to MLflow whatever is not there: after an outage, or a search that was killed."""
+    from hpsearch.cli import studies
+
+    return studies.sync(study, workdir, uri=uri, as_json=json)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpsearch.assemble import CheckReport
+    from hpsearch.checking import CheckReport
     from hpsearch.study import Study, TrialView
 
 
@@ -34,6 +34,8 @@ def trial_document(trial: TrialView, objectives: Mapping[str, str]) -> dict[str,
         "duration_s": trial.duration_s,
         "started_at": trial.started_at.astimezone().isoformat() if trial.started_at else None,
         "failure": {"kind": str(failure.kind), "cause": failure.cause} if failure else None,
+        "attempts": trial.attempts,
+        "infeasible": trial.infeasible,
     }
 
 

@@ -185,7 +185,8 @@ def outcome(trial: TrialView, metric: str) -> Text:
     text = Text(f"trial {trial.number} ")
     text.append(str(trial.state).lower(), style=STATE_STYLES[trial.state])
     if trial.failure is not None:
-        return text.append(f" ({trial.failure.kind}): {trial.failure.cause}")
+        often = f", after {trial.attempts} attempts" if trial.attempts > 1 else ""
+        return text.append(f" ({trial.failure.kind}{often}): {trial.failure.cause}")
     if trial.values:
         text.append(f" {metric} {score(trial.values[0])}")
     return text.append(f" in {trial.epochs} epochs, {duration(trial.duration_s)}; {describe(trial.params)}")

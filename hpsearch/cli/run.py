@@ -35,7 +35,7 @@ def gather(overrides: Sequence[str] | None, workdir: Path | None, trials: int | 
     return found
 
 
-def run(file: Path, overrides: Sequence[str], *, as_json: bool, quiet: bool) -> int:
+def run(file: Path, overrides: Sequence[str], *, as_json: bool, quiet: bool, wait: bool) -> int:
     """Searches, showing progress; then prints the leaderboard, or a JSON document.
 
     Returns:
@@ -48,7 +48,7 @@ def run(file: Path, overrides: Sequence[str], *, as_json: bool, quiet: bool) -> 
     console = tables.console(stderr=as_json)
     try:
         with progress(experiment, console, quiet=quiet) as listener:
-            study = assemble.search(experiment, listener=listener)
+            study = assemble.search(experiment, listener=listener, wait=wait)
     except (SearchError, ExportError):  # what was finished before is worth reading all the same
         if not as_json and (study := assemble.open_study(experiment.name, experiment.workdir)).best:
             console.print(tables.leaderboard(study, console.width))

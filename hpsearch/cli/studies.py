@@ -1,4 +1,4 @@
-"""What looks at studies: `status`, `trials`, `best`, `export`."""
+"""What looks at studies: `status`, `trials`, `best`, `export`; and what sends them, `sync`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.cli import documents, tables
-from hpsearch.errors import StudyError, fault
+from hpsearch.errors import StudyError, TrackingError, fault
 
 if TYPE_CHECKING:
     from hpsearch.study import Study
@@ -96,3 +96,31 @@ def export(
         documents.write_json(document)
     else:
         print(f"{result.path} ({tables.export_line(document)})")
+
+
+def sync(name: str | None, workdir: Path | None, *, uri: str | None, as_json: bool) -> int:
+    """Sends to MLflow what is missing there, and prints what that was.
+
+    Returns:
+        The exit code: 0, or 1 if something could not be sent.
+    """
+    from hpsearch import assemble
+
+    study = open_study(name, workdir)
+    try:
+        report = assemble.sync(study, uri=uri)
+    except TrackingError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if as_json:
+        documents.write_json(dataclasses.asdict(report))
+    else:
+        print(f"{study.name} to MLflow at {report.place}")
+        missing = f": {', '.join(map(str, report.missing))}" if report.missing else ""
+        print(f"trials: {report.there} were there already, {len(report.missing)} were not{missing}")
+        if report.version is not None:
+            print(f"champion: registered, version {report.version}")
+        for line in report.unsent:
+            print(f"not sent: {line}")
+        print("The same command tries again." if report.unsent else "All is there.")
+    return 1 if report.unsent else 0

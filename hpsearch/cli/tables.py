@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.cli.documents import counts, param_names
-from hpsearch.trial import RateRangeResult, TrialState
+from hpsearch.trial import Failure, RateRangeResult, TrialState
 
 if TYPE_CHECKING:
-    from hpsearch.assemble import CheckReport
+    from hpsearch.checking import CheckReport
     from hpsearch.space import Parameter
     from hpsearch.study import Study, TrialView
 
@@ -85,7 +85,7 @@ def _row(trial: TrialView, rank: int | None, objectives: Mapping[str, str]) -> l
     cells = [*([str(rank)] if rank is not None else []), str(trial.number), *values]
     row = [Text(cell) for cell in [*cells, str(trial.epochs), duration(trial.duration_s)]]
     if rank is None:
-        cause = f" {trial.failure.kind}: {trial.failure.cause}" if trial.failure else ""
+        cause = f" {failure(trial.failure, trial.attempts)}" if trial.failure else ""
         row.append(Text.assemble((str(trial.state).lower(), STATE_STYLES[trial.state]), cause))
     return row
 
@@ -257,6 +257,12 @@ def number(value: object) -> str:
 def score(value: float) -> str:
     """Writes a metric with as many digits as its neighbours in a column."""
     return f"{value:.4f}" if 1e-3 <= abs(value) < 1e3 else number(value)
+
+
+def failure(failed: Failure, attempts: int) -> str:
+    """Says why a trial failed: `nan: the loss became nan at epoch 2`, `crash, after 2 attempts: ...`."""
+    often = f", after {attempts} attempts" if attempts > 1 else ""
+    return f"{failed.kind}{often}: {failed.cause}"
 
 
 def describe(params: Mapping[str, object]) -> str:

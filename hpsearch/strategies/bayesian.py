@@ -4,7 +4,8 @@ The oracle is made anew for each trial and shown the study's trials, so nothing 
 only proposes: what Keras Tuner's oracles do besides (retries, JSON files, tables, locks) is not used.
 
 What it is shown differs from the study where it would be misled:
-- failed trials and non-finite objectives are left out (it takes an infinite loss for a perfect 0);
+- failed trials and non-finite objectives are left out (it takes an infinite loss for a perfect 0), but
+  infeasible ones count with the worst objective so far;
 - a running trial counts as one with the worst objective so far, so that nothing near it is proposed
   again (constant liar, Ginsbourger et al., 2010; it would ask a process that was not fitted yet);
 - its proposals are moved into the declared range (`Int(..., sampling="log")` can leave it).
@@ -30,6 +31,7 @@ from hpsearch.experiment import StrategySection
 from hpsearch.space import Space, Value, encoded, trial_values
 from hpsearch.strategies import Context, Strategy, options
 from hpsearch.strategies.distinct import DistinctSampler
+from hpsearch.strategies.penalty import penalised
 from hpsearch.strategies.pruners import create_pruner
 
 OPTIONS = {"num_initial_points": (int,), "alpha": (int, float), "beta": (int, float)}
@@ -115,7 +117,7 @@ class OracleSampler(BaseSampler):
         """Returns values and score (to minimise) of each trial, or None while there are too few."""
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         finished, running = [], []
-        for other in study.get_trials(deepcopy=False):
+        for other in penalised(study.get_trials(deepcopy=False), study.directions):
             if other.state in (TrialState.COMPLETE, TrialState.PRUNED):
                 if other.value is not None and math.isfinite(other.value):
                     finished.append((self._known(other), sign * other.value))

@@ -14,6 +14,7 @@ from hpsearch.errors import StrategyError, fault
 from hpsearch.experiment import StrategySection
 from hpsearch.strategies import Context, Strategy, options
 from hpsearch.strategies.distinct import DistinctSampler
+from hpsearch.strategies.penalty import PenalisingSampler
 from hpsearch.strategies.pruners import create_pruner
 
 SAMPLERS: Mapping[str, Callable[..., BaseSampler]] = {
@@ -25,6 +26,9 @@ SAMPLERS: Mapping[str, Callable[..., BaseSampler]] = {
     "qmc": optuna.samplers.QMCSampler,
     "random": RandomSampler,
 }
+
+_GREEDY = {"tpe", "gp"}
+"""They propose the most promising point, and must be told of those that fail."""
 
 _NEEDS = {"gp": ("torch", "pip install 'hpsearch[gp]'"), "cmaes": ("cmaes", "pip install cmaes")}
 
@@ -48,7 +52,8 @@ def create(section: StrategySection, context: Context) -> Strategy:
     warnings = _check_cmaes(context, where) if name == "cmaes" else ()
 
     def factory(seed: int) -> BaseSampler:
-        return constructor(**{**_settings(name, given, seed, context), **given})
+        sampler = constructor(**{**_settings(name, given, seed, context), **given})
+        return PenalisingSampler(sampler) if name in _GREEDY else sampler
 
     sampler = DistinctSampler(factory, context.seed)
     options.construct(lambda **_: sampler.probe(), given, where)

@@ -72,6 +72,11 @@ def score(params: Mapping[str, Value]) -> float:
     return 1.0 - loss
 
 
+def die(number: int = signal.SIGKILL) -> None:
+    """Ends the worker's process as the kernel or a crash would."""
+    os.kill(os.getpid(), number)
+
+
 def toy_trial(
     job: Job,
     channel: Channel,
@@ -80,9 +85,9 @@ def toy_trial(
     epochs: int = 3,
     pause_s: float = 0.0,
     fail_every: int = 0,
-    die_every: int = 0,
+    fate: Callable[[TrialSpec, Mapping[str, Value]], Failure | None] = lambda _spec, _params: None,
 ) -> Outcome:
-    """Plays one trial: chooses values, reports `epochs` epochs, leaves a line in the trial's folder.
+    """Plays one trial: chooses values, reports `epochs` epochs, leaves `history.csv` in its folder.
 
     Args:
         job: The trial's spec.
@@ -91,7 +96,7 @@ def toy_trial(
         epochs: How many to report.
         pause_s: Seconds each takes.
         fail_every: Every so many trials one fails. Default: none.
-        die_every: Every so many trials one kills its process. Default: none.
+        fate: Called when the model stands: it may return a failure, hang, kill the process. Default: none.
     """
     if not isinstance(job, TrialSpec):
         return Failure(FailureKind.ERROR, f"a toy runs trials only, not {type(job).__name__}")
@@ -103,8 +108,8 @@ def toy_trial(
     channel.built(params)
     if fail_every and job.number % fail_every == fail_every - 1:
         return Failure(FailureKind.ERROR, "a toy that was asked to fail")
-    if die_every and job.number % die_every == die_every - 1:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if (failure := fate(job, params)) is not None:
+        return failure
     best, metrics, number = score(params), {}, 0
     for number in range(1, epochs + 1):
         time.sleep(pause_s)
@@ -113,6 +118,7 @@ def toy_trial(
             Epoch(number, metrics, time.time()), await_answer=job.prunable and number < epochs
         ):
             return Result(params, metrics, number, number, number * pause_s, pruned=True)
-    with open(Path(job.folder) / "ran.txt", "a", encoding="utf-8") as file:
-        file.write(f"{job.number}\n")
-    return Result(params, metrics, epochs, number, epochs * pause_s)
+    rows = [f"{row},{1.0 / row},{best * row / epochs}" for row in range(1, epochs + 1)]
+    text = "\n".join(["epoch,loss,val_accuracy", *rows])
+    (Path(job.folder) / "history.csv").write_text(text, encoding="utf-8")
+    return Result(params, metrics, epochs, number, epochs * pause_s, files=("history.csv",))

@@ -104,10 +104,11 @@ class MemoryTracker:
         self.calls.append("log_epoch")
         _add_epoch(self.view.runs.setdefault(number, RunView()), epoch)
 
-    def finish_trial(self, spec: TrialSpec, state: TrialState, outcome: Result | Failure) -> None:
+    def finish_trial(self, spec: TrialSpec, state: TrialState, outcome: Result | Failure) -> bool:
         """Closes the trial's run."""
         self.calls.append("finish_trial")
         run = self.view.runs.setdefault(spec.number, RunView())
+        was_complete = run.status in ("FINISHED", "FAILED") and run.state == str(state)
         for epoch in read_history(Path(spec.folder) / "history.csv"):
             _add_epoch(run, epoch)
         _add_params(run, spec.params)
@@ -118,11 +119,14 @@ class MemoryTracker:
             run.best = dict(outcome.metrics)
         run.status = "FAILED" if state is TrialState.FAILED else "FINISHED"
         run.state = str(state)
+        return not was_complete
 
     def interrupt_trial(self, number: int) -> None:
         """Marks the trial's run as stopped."""
         self.calls.append("interrupt_trial")
-        self.view.runs[number].status = "KILLED"
+        run = self.view.runs.setdefault(number, RunView())
+        if run.status == "RUNNING":
+            run.status = "KILLED"
 
     def log_best(self, number: int, metrics: Mapping[str, float], trials: Mapping[str, int]) -> None:
         """Appends the best value, unless one is there for as many ended trials."""

@@ -78,11 +78,14 @@ class Tracker(Protocol):
     def log_epoch(self, number: int, epoch: Epoch) -> None:
         """Records one epoch; a repeated epoch is ignored."""
 
-    def finish_trial(self, spec: TrialSpec, state: TrialState, outcome: Result | Failure) -> None:
+    def finish_trial(self, spec: TrialSpec, state: TrialState, outcome: Result | Failure) -> bool:
         """Closes the trial's run with its final metrics, files, or the cause of its failure.
 
         Enough by itself: epochs that never arrived are taken from `history.csv` in the trial's folder, so
         a search that resumes calls it once for every finished trial and nothing is missing.
+
+        Returns:
+            Whether anything had to be sent.
         """
 
     def interrupt_trial(self, number: int) -> None:

@@ -36,7 +36,8 @@ class MlflowTracker:
     Args:
         uri: Where to: `sqlite:///mlflow.db`, `http://host:5000`, or any other address that MLflow knows.
         experiment: Name of the MLflow experiment that holds the runs.
-        close_timeout_s: How long `close`, and `crown`, wait at most, in seconds.
+        close_timeout_s: How long `close`, and `crown`, wait in vain, in seconds: as long as records arrive,
+            they go on.
 
     Raises:
         TrackingError: No records can be kept at `uri`.
@@ -83,13 +84,14 @@ class MlflowTracker:
         """Records one epoch. During a long outage epochs may wait in the trial's `history.csv` instead."""
         self._put(number, epoch)
 
-    def finish_trial(self, spec: TrialSpec, state: TrialState, outcome: Result | Failure) -> None:
+    def finish_trial(self, spec: TrialSpec, state: TrialState, outcome: Result | Failure) -> bool:
         """Closes the trial's run: missing epochs, final metrics, files, model, or the cause of failure."""
         if self._study is not None:
             run = self._study.trials.runs.get(spec.number)
             if run is not None and run.is_complete and run.state == state:
-                return
+                return False
         self._put(spec.number, Finish(spec, state, outcome))
+        return True
 
     def interrupt_trial(self, number: int) -> None:
         """Marks the trial's run as stopped for now (status KILLED)."""
@@ -122,7 +124,7 @@ class MlflowTracker:
         self._put(STUDY, Close(interrupted))
 
     def close(self) -> Sequence[str]:
-        """Waits until everything is sent, at most `close_timeout_s` seconds. Safe to call twice.
+        """Waits until everything is sent, or nothing was for `close_timeout_s` seconds. Safe to call twice.
 
         Returns:
             What was not sent, a line each. The next run of the study sends it again.

@@ -78,26 +78,44 @@ class Sender(Generic[Message]):
             return True
 
     def drain(self, timeout_s: float) -> bool:
-        """Waits until everything is delivered, at most `timeout_s` seconds; returns whether it is."""
+        """Waits until everything is delivered, or nothing is for `timeout_s` seconds.
+
+        Returns:
+            Whether everything is delivered.
+        """
+        left = self._count + 1
+        while self._count < left and self._count:
+            left = self._count
+            self._hurry_up(timeout_s, less_than=left)
+        return self._count == 0
+
+    def _hurry_up(self, timeout_s: float, less_than: int) -> None:
+        """Delivers without pauses until fewer messages are left, for at most `timeout_s` seconds."""
         with self._changed:
             self._hurry += 1
             self._changed.notify_all()
             try:
-                return self._changed.wait_for(lambda: self._count == 0, timeout_s)
+                self._changed.wait_for(lambda: self._count < less_than, timeout_s)
             finally:
                 self._hurry -= 1
 
     def close(self, timeout_s: float) -> list[str]:
-        """Delivers what is left, for at most `timeout_s` seconds, and stops. Safe to call twice.
+        """Delivers what is left, and stops; gives up when nothing was delivered for `timeout_s` seconds.
+
+        Safe to call twice.
 
         Returns:
             What was not delivered, a line each.
         """
-        if not self.drain(min(2.0, timeout_s)) and timeout_s > 2.0:
+        self._hurry_up(min(2.0, timeout_s), less_than=1)
+        if self._count:
             logger.warning(
-                "Sending the last %d records to %s; waiting up to %.0f s.", self._count, self._to, timeout_s
+                "Sending the last %d records to %s; giving up when none arrives for %.0f s.",
+                self._count,
+                self._to,
+                timeout_s,
             )
-            self.drain(timeout_s - 2.0)
+            self.drain(timeout_s)
         with self._changed:
             self._closed = True
             self._changed.notify_all()

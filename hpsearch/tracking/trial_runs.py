@@ -92,7 +92,7 @@ class TrialRuns:
                     self._start(spec, at_s)
                 case Finish(spec, state, outcome, at_s):
                     self._finish(spec, state, outcome, at_s)
-                case Interrupt(at_s) if not self.run(number, at_s).is_complete:
+                case Interrupt(at_s) if self.run(number, at_s).status == "RUNNING":
                     self._end(self.run(number, at_s), "KILLED", at_s)
         self._log_epochs(number, epochs)
 
@@ -156,6 +156,7 @@ class TrialRuns:
         self._log_epochs(spec.number, list(read_history(folder / "history.csv")))
         tags: dict[str, object] = {"hpsearch.state": str(state), "hpsearch.seed": spec.seed}
         tags["hpsearch.folder"] = spec.folder
+        tags["hpsearch.attempts"] = spec.attempt
         files = set(_ALWAYS_KEPT)
         final: dict[str, float] = {}
         if isinstance(outcome, Result):
@@ -177,7 +178,8 @@ class TrialRuns:
             self._log_params(run, spec.params)
             tags["hpsearch.failure_kind"] = str(outcome.kind)
             tags["hpsearch.failure_cause"] = outcome.cause
-            tags["mlflow.note.content"] = f"**Failed** ({outcome.kind}): {outcome.cause}"
+            often = f", after {spec.attempt} attempts" if spec.attempt > 1 else ""
+            tags["mlflow.note.content"] = f"**Failed** ({outcome.kind}{often}): {outcome.cause}"
             if outcome.detail:
                 self._client.log_text(run.run_id, outcome.detail, "failure.txt")
         for name in sorted(files - {MODEL_FILE}):

@@ -6,10 +6,12 @@ import io
 import json
 import os
 import re
+import threading
 
 import pytest
 
 from hpsearch.cli.entry import call
+from hpsearch.study import StudyFolder
 
 MODEL = """
 import keras
@@ -206,3 +208,17 @@ def test_listings(capsys):
     datasets = shown(capsys, "datasets")
     assert all(name in datasets for name in ("digits", "mnist", "npz"))
     assert json.loads(shown(capsys, "schema"))["required"] == ["model", "data", "objective"]
+
+
+def test_run_refuses_a_study_in_use_and_may_wait_for_it(here, capsys):
+    more = ["run", "tiny.yaml", "--set", "search.trials=3", "--set", "workdir=other"]
+    folder = StudyFolder(here.folder / "other" / "tiny")
+    folder.create()
+    lock = folder.lock()
+    lock.__enter__()
+    assert call(more) == 2
+    assert "study tiny: is being searched by another process; received pid" in capsys.readouterr().err
+    threading.Timer(1.0, lock.__exit__, (None, None, None)).start()
+    assert call([*more, "--wait"]) == 0
+    out = capsys.readouterr().out
+    assert out.count(f"pid {os.getpid()} on") == out.count("; waiting for it to end.") == 1

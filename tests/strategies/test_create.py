@@ -100,9 +100,11 @@ class TestSamplers:
         assert sampler._inner(0)._seed == sampler._inner(1)._seed
 
     def test_tpe_models_branches_together_unless_told_otherwise(self):
-        assert create(UNITS).sampler._inner(0)._group
-        assert not create(UNITS, sampler={"name": "tpe", "multivariate": False}).sampler._inner(0)._group
-        assert not create(UNITS, directions=("minimize", "maximize")).sampler._inner(0)._group
+        assert create(UNITS).sampler._inner(0).inner._group
+        assert (
+            not create(UNITS, sampler={"name": "tpe", "multivariate": False}).sampler._inner(0).inner._group
+        )
+        assert not create(UNITS, directions=("minimize", "maximize")).sampler._inner(0).inner._group
 
     def test_several_objectives(self):
         for sampler in ("tpe", "nsgaii", "nsgaiii", "qmc", "random"):

@@ -13,16 +13,9 @@ from urllib.request import urlopen
 import pytest
 
 from hpsearch.testing.trackers import METRIC, RunView, StudyView
-from hpsearch.tracking.store import connect, resolve, set_defaults
+from hpsearch.tracking.store import set_defaults
 
 set_defaults()
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory):
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    connect(resolve(f"sqlite:///{path}"))
-    return path
 
 
 @pytest.fixture

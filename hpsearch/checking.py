@@ -1,0 +1,74 @@
+"""Everything that can be wrong before a trial: the experiment against a model that is built once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpsearch import champion, strategies
+from hpsearch.errors import HpsearchError, SearchError, UsageError, fault
+from hpsearch.executors import Executor
+from hpsearch.experiment import Experiment
+from hpsearch.objective import Objective, resolve
+from hpsearch.space import Space, check_overrides
+from hpsearch.strategies import Context, Strategy
+from hpsearch.trial import Failure, Probe, ProbeResult
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What validating an experiment and building its model once have shown."""
+
+    probe: ProbeResult
+    space: Space
+    """What is searched: what the model declares, with the experiment's overrides."""
+    objectives: tuple[Objective, ...]
+    strategy: Strategy
+    warnings: tuple[str, ...]
+
+
+def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckReport:
+    """Has a worker build the model once, and checks all that depends on what this shows.
+
+    Raises:
+        UsageError: Something in the experiment is wrong.
+        SearchError: The worker failed.
+    """
+    probe = champion.run_job(executor, Probe(folder=str(log.parent)), log=log)
+    if isinstance(probe, Failure):
+        raise error_of(experiment, probe)
+    if not isinstance(probe, ProbeResult):
+        raise TypeError(f"a probe returned {type(probe).__name__}")
+    overrides = {
+        name: override
+        for name, override in experiment.search.space.items()
+        if name in probe.space.names or not probe.any_metric  # else it may be declared in the user's `fit`
+    }
+    space = check_overrides(probe.space, overrides, f"{experiment.where}: search.space")
+    objectives = tuple(
+        resolve(section, probe.metrics, any_metric=probe.any_metric, where=f"{experiment.where}: objective")
+        for section in experiment.objective
+    )
+    context = Context(
+        space=space,
+        directions=tuple(objective.direction for objective in objectives),
+        seed=experiment.search.seed,
+        epochs=_most_epochs(experiment, space),
+        where=f"{experiment.where}: search.strategy",
+    )
+    strategy = strategies.create(experiment.search.strategy, context)
+    warnings = (*(o.warning for o in objectives if o.warning), *strategy.warnings)
+    return CheckReport(probe, space, objectives, strategy, warnings)
+
+
+def _most_epochs(experiment: Experiment, space: Space) -> int:
+    searched = [p.values or (p.high or p.default,) for p in space.parameters if p.name == "epochs"]
+    return max((int(value) for values in searched for value in values), default=experiment.training.epochs)
+
+
+def error_of(experiment: Experiment, failure: Failure) -> HpsearchError:
+    """Returns a job's failure as what is raised."""
+    if failure.usage:
+        prefix = "" if failure.cause.startswith(experiment.where) else f"{experiment.where}: "
+        return UsageError(prefix + failure.cause)
+    return SearchError(fault(experiment.where, f"{failure.kind}: {failure.cause}", advice=failure.detail))

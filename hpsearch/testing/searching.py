@@ -1,0 +1,140 @@
+"""Searches of toy trials on disk: real study, real driver, real executor; `run` is one run of the driver."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from hpsearch import strategies
+from hpsearch.driver import End, Plan, Search
+from hpsearch.executors import Executor
+from hpsearch.executors.inline import InlineExecutor
+from hpsearch.executors.local import LocalExecutor
+from hpsearch.experiment import StrategySection
+from hpsearch.experiment_failures import FailureSection
+from hpsearch.journal import open_storage
+from hpsearch.listener import Listener
+from hpsearch.objective import Objective
+from hpsearch.policies import policies
+from hpsearch.space import Override
+from hpsearch.strategies import Context
+from hpsearch.study import STUDY_FACTS, Study, StudyFolder
+from hpsearch.testing import toys
+from hpsearch.testing.trackers import MemoryTracker
+from hpsearch.tracking import StudyRecord, Tracker
+from hpsearch.trial import DataSummary
+
+OBJECTIVE = "val_accuracy"
+
+
+@dataclass
+class ToySearch:
+    """A study of toy trials: one slot runs in this process, several in processes of their own.
+
+    Example:
+        >>> search = ToySearch(tmp_path / "s", trials=5)
+        >>> search.run()
+        <End.TRIALS: 'trials'>
+        >>> len(search.study.trials)
+        5
+    """
+
+    path: Path
+    strategy: str | Mapping[str, Any] = "random"
+    space: str = "mixed"
+    trials: int | None = 8
+    slots: int = 1
+    seed: int = 0
+    toy: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of `toys.toy_trial`."""
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    timeout_s: float | None = None
+    max_failures_in_a_row: int = 5
+    on_failure: Mapping[str, Any] = field(default_factory=dict)
+    trial_timeout_s: float | None = None
+    silence_timeout_s: float | None = None
+    tracker: Tracker = field(default_factory=MemoryTracker)
+    executor: Callable[[], Executor] | None = None
+    """Default: inline for one slot, else local."""
+
+    def __post_init__(self) -> None:
+        self.path = Path(self.path)
+        self.folder = StudyFolder(self.path)
+        self.folder.create()
+
+    def run(self, listener: Listener | None = None) -> End:
+        """Runs the driver until it ends; returns why."""
+        listener = listener or Listener()
+        section = {"name": self.strategy} if isinstance(self.strategy, str) else self.strategy
+        space = toys.space(self.space)
+        strategy = strategies.create(
+            StrategySection(**section), Context(space, ("maximize",), self.seed, self.toy.get("epochs", 3))
+        )
+        plan = Plan(
+            folder=self.folder,
+            where="test",
+            objectives=(Objective(OBJECTIVE, "maximize"),),
+            overrides=self.overrides,
+            seed=self.seed,
+            trials=self.trials,
+            timeout_s=self.timeout_s,
+            max_failures_in_a_row=self.max_failures_in_a_row,
+            on_failure=policies(FailureSection(**self.on_failure)),
+            trial_timeout_s=self.trial_timeout_s,
+            silence_timeout_s=self.silence_timeout_s,
+            prunes=strategy.prunes,
+            one_build_at_a_time=space.size() is not None,
+        )
+        executor = self._executor()
+        with self.folder.lock():
+            study = optuna.create_study(
+                storage=open_storage(self.folder.journal, listener.on_full_disk),
+                study_name=self.folder.name,
+                direction="maximize",
+                sampler=strategy.sampler,
+                pruner=strategy.pruner,
+                load_if_exists=True,
+            )
+            study.set_user_attr(STUDY_FACTS, {"objectives": {OBJECTIVE: "maximize"}})
+            self.tracker.open_study(self.record)
+            executor.start(partial(toys.toy_trial, space=self.space, **self.toy))
+            try:
+                search = Search(plan, study, executor, self.tracker, listener, strategy.exhausted)
+                return search.run()
+            finally:
+                executor.close()
+
+    def _executor(self) -> Executor:
+        if self.executor is not None:
+            return self.executor()
+        return InlineExecutor() if self.slots == 1 else LocalExecutor(slots=self.slots)
+
+    @property
+    def record(self) -> StudyRecord:
+        """What a tracker is told of the study."""
+        return StudyRecord(
+            name=self.folder.name,
+            id=f"toys of {self.folder.name}",
+            folder=str(self.folder.path),
+            experiment="",
+            strategy=str(self.strategy),
+            objectives={OBJECTIVE: "maximize"},
+            settings={},
+            data=DataSummary("toys", "0", "classification", {}, {}),
+            versions={},
+        )
+
+    @property
+    def study(self) -> Study:
+        """The study as it stands on disk."""
+        return Study(self.folder)
+
+    def points(self) -> list[str]:
+        """Returns each trial's hyperparameters, as text that can be compared."""
+        return [json.dumps(dict(trial.params), sort_keys=True) for trial in self.study.trials]

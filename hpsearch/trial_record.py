@@ -1,0 +1,94 @@
+"""What the study keeps of a trial besides what Optuna does: its outcome, its earlier attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.trial import Failure, FailureKind, Result, Value
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial, Trial
+
+TRIAL_OUTCOME = "hpsearch"
+"""User attribute of an Optuna trial: its result or failure, as a dictionary."""
+_ATTEMPTS = "hpsearch:attempts"
+"""User attribute: how each earlier attempt failed, a list of dictionaries."""
+_INFEASIBLE = "hpsearch:infeasible"
+"""User attribute: whether samplers should avoid what is like this failed trial."""
+
+
+def record_outcome(
+    outcome: Result | Failure, params: Mapping[str, Value], *, wall_s: float
+) -> dict[str, Any]:
+    """Writes an outcome as the dictionary kept in the Optuna trial.
+
+    Args:
+        outcome: How the trial ended.
+        params: The hyperparameters it had when it ended.
+        wall_s: Seconds from its submission to its end, in the run of the search that saw it end.
+    """
+    if isinstance(outcome, Failure):
+        return {
+            "wall_s": wall_s,
+            "params": dict(params),
+            "failure": {"kind": str(outcome.kind), "cause": outcome.cause},
+        }
+    return {
+        "wall_s": wall_s,
+        "params": dict(outcome.params),
+        "metrics": dict(outcome.metrics),
+        "epochs": outcome.epochs,
+        "best_epoch": outcome.best_epoch,
+        "duration_s": outcome.duration_s,
+        "pruned": outcome.pruned,
+        "facts": dict(outcome.facts),
+        "files": list(outcome.files),
+    }
+
+
+def read_outcome(trial: FrozenTrial) -> Result | Failure | None:
+    """Reads back what `record_outcome` wrote; None while the trial runs."""
+    record = read_record(trial)
+    if not record:
+        return None
+    if "failure" in record:
+        return Failure(FailureKind(record["failure"]["kind"]), record["failure"]["cause"])
+    return Result(
+        params=record["params"],
+        metrics=record["metrics"],
+        epochs=record["epochs"],
+        best_epoch=record["best_epoch"],
+        duration_s=record["duration_s"],
+        pruned=record["pruned"],
+        facts=record["facts"],
+        files=tuple(record["files"]),
+    )
+
+
+def read_record(trial: FrozenTrial) -> Mapping[str, Any]:
+    """Returns the dictionary itself; empty while the trial runs."""
+    record: Mapping[str, Any] = trial.user_attrs.get(TRIAL_OUTCOME, {})
+    return record
+
+
+def record_attempt(trial: Trial, failure: Failure) -> None:
+    """Notes in a running trial that an attempt failed and another will be made."""
+    earlier = [{"kind": str(each.kind), "cause": each.cause} for each in read_attempts(trial)]
+    trial.set_user_attr(_ATTEMPTS, [*earlier, {"kind": str(failure.kind), "cause": failure.cause}])
+
+
+def read_attempts(trial: FrozenTrial | Trial) -> Sequence[Failure]:
+    """Returns how the earlier attempts failed, the first one first."""
+    attempts = trial.user_attrs.get(_ATTEMPTS, ())
+    return tuple(Failure(FailureKind(each["kind"]), each["cause"]) for each in attempts)
+
+
+def record_infeasible(trial: Trial) -> None:
+    """Notes in a running trial, which is about to fail, that samplers should avoid what is like it."""
+    trial.set_user_attr(_INFEASIBLE, True)
+
+
+def read_infeasible(trial: FrozenTrial) -> bool:
+    """Whether samplers should avoid what is like the trial."""
+    return bool(trial.user_attrs.get(_INFEASIBLE, False))
