@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from hpsearch.models.stateful import fixed_batch, reset_states
+from hpsearch.training.distribution import devices
 
 if TYPE_CHECKING:
     from hpsearch.datasets import Split
@@ -77,7 +78,10 @@ def _from_rest(model: keras.Model, run: Callable[[], Returned]) -> Callable[[], 
 
 
 def _graph_fits(model: keras.Model) -> bool:
-    return keras.backend.backend() == "tensorflow" and not getattr(model, "run_eagerly", False)
+    """Whether one small graph will do. On several devices Keras divides the batches of its two passes."""
+    if keras.backend.backend() != "tensorflow" or devices(model) > 1:
+        return False
+    return not getattr(model, "run_eagerly", False)
 
 
 def _is_plain(model: keras.Model) -> bool:

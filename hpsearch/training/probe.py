@@ -17,9 +17,11 @@ from hpsearch.errors import ObjectiveError, SpaceError, did_you_mean, fault
 from hpsearch.experiment import Experiment
 from hpsearch.files import write_text
 from hpsearch.space import Parameter, Space
+from hpsearch.training import distribution
 from hpsearch.training.compatibility import first_rows, try_input, try_step
 from hpsearch.training.explore import explore
 from hpsearch.training.fit import training_data
+from hpsearch.training.mirrored import distributed
 from hpsearch.training.outputs import metric_names
 from hpsearch.training.prepare import prepare
 from hpsearch.training.schedules import RATE
@@ -52,10 +54,12 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
     )
     model, where = prepared.model, f"model {experiment.model.name}"
     batch = first_rows(model, training_data(experiment, prepared, data, seed=seed).data)
-    outputs = try_input(model, batch, where=where)
+    with distribution.scope(experiment):  # where a model may make its variables
+        outputs = try_input(model, batch, where=where)
     parameters = model.count_params()
     _write_summary(model, Path(job.folder) / "model.txt")
-    names = () if prepared.custom_fit else try_step(model, data, batch, outputs, where=where)
+    with distributed(model):
+        names = () if prepared.custom_fit else try_step(model, data, batch, outputs, where=where)
     metrics = tuple(dict.fromkeys((*names, *((RATE,) if prepared.reporting else ()), *metric_names(data))))
     if not prepared.custom_fit:
         # A missing objective is said where objectives are checked.

@@ -6,6 +6,8 @@ import gc
 import os
 from typing import TYPE_CHECKING
 
+from hpsearch.training import distribution
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is first imported
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def set_up(experiment: Experiment) -> None:
             _pin_threads(experiment.resources.cores_per_trial)
         if experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
+    distribution.set_up(experiment)
     _freeze()
 
 
