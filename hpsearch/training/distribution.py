@@ -76,6 +76,12 @@ def scope(experiment: Experiment) -> AbstractContextManager[Any]:
     return scope
 
 
+def on_one_device(experiment: Experiment) -> Experiment:
+    """Returns an experiment whose models are built as if it did not distribute."""
+    training = experiment.training.model_copy(update={"distribute": None})
+    return experiment.model_copy(update={"training": training})
+
+
 def devices(model: keras.Model) -> int:
     """Returns on how many devices a model trains."""
     strategy = getattr(model, "distribute_strategy", None)  # TensorFlow's models only

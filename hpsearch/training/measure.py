@@ -15,6 +15,7 @@ import numpy as np
 
 from hpsearch.models.stateful import fixed_batch, reset_states
 from hpsearch.training.distribution import devices
+from hpsearch.training.mirrored import divided
 
 if TYPE_CHECKING:
     from hpsearch.datasets import Split
@@ -39,11 +40,11 @@ def measure(model: keras.Model, split: Split, batch_size: int) -> Callable[[], M
     batch_size = fixed_batch(model) or batch_size
     if not (_graph_fits(model) and _is_plain(model)):
         return _from_rest(model, _twice(model, split, batch_size))
-    step = _traced(_test_step(model), split)
+    step = _traced(divided(model, _test_step(model)), split)
 
     def once() -> Measured:
         model.reset_metrics()
-        outputs = [step(batch) for batch in _batches(split, batch_size)]
+        outputs = [step(batch) for batch in _batches(split, batch_size, devices(model))]
         return _floats(model.get_metrics_result()), _joined(outputs)
 
     return _from_rest(model, once)
@@ -58,8 +59,9 @@ def forward(model: keras.Model, split: Split, batch_size: int) -> Callable[[], A
     batch_size = fixed_batch(model) or batch_size
     if not _graph_fits(model):
         return _from_rest(model, lambda: model.predict(split.x, batch_size=batch_size, verbose=0))
-    step = _traced(lambda batch: model(batch[0], training=False), split)
-    return _from_rest(model, lambda: _joined([step(batch) for batch in _batches(split, batch_size)]))
+    step = _traced(divided(model, lambda batch: model(batch[0], training=False)), split)
+    least = devices(model)
+    return _from_rest(model, lambda: _joined([step(batch) for batch in _batches(split, batch_size, least)]))
 
 
 def _from_rest(model: keras.Model, run: Callable[[], Returned]) -> Callable[[], Returned]:
@@ -78,10 +80,7 @@ def _from_rest(model: keras.Model, run: Callable[[], Returned]) -> Callable[[], 
 
 
 def _graph_fits(model: keras.Model) -> bool:
-    """Whether one small graph will do. On several devices Keras divides the batches of its two passes."""
-    if keras.backend.backend() != "tensorflow" or devices(model) > 1:
-        return False
-    return not getattr(model, "run_eagerly", False)
+    return keras.backend.backend() == "tensorflow" and not getattr(model, "run_eagerly", False)
 
 
 def _is_plain(model: keras.Model) -> bool:
@@ -140,10 +139,15 @@ def _traced(step: Callable[[Any], Any], split: Split) -> Callable[[Any], Any]:
     return lambda batch: graph(*keras.tree.flatten(_mapped(tf.convert_to_tensor, batch)))
 
 
-def _batches(split: Split, batch_size: int) -> Iterator[Any]:
+def _batches(split: Split, batch_size: int, least: int = 1) -> Iterator[Any]:
+    """Yields all rows; fewer than `least` (one a device) that would be left go with those before."""
     arrays = [split.x, split.y] + ([] if split.sample_weight is None else [split.sample_weight])
-    for start in range(0, len(split), batch_size):
-        yield tuple(_mapped(partial(_rows, start=start, stop=start + batch_size), part) for part in arrays)
+    rows, start = len(split), 0
+    while start < rows:
+        stop = start + max(batch_size, least)
+        stop = rows if rows - stop < least else stop
+        yield tuple(_mapped(partial(_rows, start=start, stop=stop), part) for part in arrays)
+        start = stop
 
 
 def _rows(array: Any, start: int, stop: int) -> Any:

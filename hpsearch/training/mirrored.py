@@ -7,7 +7,7 @@ of a batch differ in size. Keras 3.15 divides the batches; what it leaves undone
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from hpsearch.errors import ModelError, fault
+from hpsearch.models.compiled import inner_optimizer
 from hpsearch.models.stateful import fixed_batch
 from hpsearch.training.distribution import devices
 
@@ -50,10 +51,43 @@ def distributed(model: keras.Model) -> Iterator[None]:
     finally:
         for name in mended:
             vars(model).pop(name)
-        if (optimizer := _optimizer(model)) is not None:
-            vars(optimizer).pop(_SUM, None)
+        if getattr(model, "optimizer", None) is not None:
+            vars(inner_optimizer(model.optimizer)).pop(_SUM, None)
         for layer in synchronized:
             layer.synchronized = False  # the saved model is that of one device
+
+
+def divided(model: keras.Model, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Has each device do a step with its part of a batch, in a graph; `step` itself for a model of one.
+
+    Args:
+        model: It stands, and so do the metrics it compiles with.
+        step: From a batch, arrays in any structure, to outputs with as many rows.
+    """
+    if (count := devices(model)) == 1:
+        return step
+    import tensorflow as tf
+
+    strategy = model.distribute_strategy
+
+    def own(batch: Any) -> Any:
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+
+        def cut(array: Any) -> Any:
+            rows = tf.shape(array)[0]
+            return array[rows * number // count : rows * (number + 1) // count]
+
+        with tf.device("CPU:0"):  # so that a device is sent its rows only
+            part = keras.tree.map_structure(cut, batch)
+        return step(part)
+
+    def joined(batch: Any) -> Any:
+        outputs = strategy.run(own, args=(batch,))
+        return keras.tree.map_structure(
+            lambda parts: tf.concat(strategy.experimental_local_results(parts), axis=0), outputs
+        )
+
+    return joined
 
 
 def _check(model: keras.Model) -> None:
@@ -62,7 +96,7 @@ def _check(model: keras.Model) -> None:
     Which rows meet which state would depend on them. Keras fails on a device's empty part of a batch where it
     traces no graph, and `MirroredStrategy` on an optimizer that decides at each step whether to update.
     """
-    optimizer = _optimizer(model)
+    optimizer = inner_optimizer(getattr(model, "optimizer", None))
     settings = ("gradient_accumulation_steps", "ema_overwrite_frequency")
     refused = {
         "a stateful model": fixed_batch(model) is not None,
@@ -84,13 +118,16 @@ def _build(model: keras.Model, synchronized: list[Any], iterator: Any = None, da
     """Builds a model as Keras would before it trains or is evaluated, with a batch as an example.
 
     Keras takes the mean of the devices' parts as its example, which must be of one size then; this takes
-    the first's. And only a model that stands shows its layers.
+    the shape of the first's. And only a model that stands shows its layers.
     """
     strategy = model.distribute_strategy
+
+    def like(value: Any) -> keras.KerasTensor:
+        part = strategy.experimental_local_results(value)[0]
+        return keras.KerasTensor((None, *part.shape[1:]), part.dtype)
+
     for _, _, batches in iterator or ():
-        data_batch = keras.tree.map_structure(
-            lambda value: strategy.experimental_local_results(value)[0], next(batches)
-        )
+        data_batch = keras.tree.map_structure(like, next(batches))
         break
     with strategy.scope():
         model._symbolic_build(data_batch=data_batch)
@@ -130,16 +167,23 @@ def _train_step(model: keras.Model, data: Any) -> dict[str, Any]:
         loss = model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
         loss = tf.where(rows > 0, loss, tf.zeros_like(loss))  # the mean of nothing is NaN
         model._loss_tracker.update_state(loss * parts, sample_weight=rows)
-        counted = tf.cast(rows, tf.float32)
-        share = counted * parts / context.all_reduce("SUM", counted)
-        scaled = model.optimizer.scale_loss(loss * tf.cast(share, loss.dtype))
+        if not _is_sum(model):
+            counted = tf.cast(rows, tf.float32)
+            share = counted * parts / context.all_reduce("SUM", counted)
+            loss = loss * tf.cast(share, loss.dtype)
+        scaled = model.optimizer.scale_loss(loss)
     variables = model.trainable_weights
     if variables:
         gradients = _summed(tape.gradient(scaled, variables))
-        vars(_optimizer(model))[_SUM] = lambda pairs: pairs
+        vars(inner_optimizer(model.optimizer))[_SUM] = lambda pairs: pairs
         model.optimizer.apply_gradients(zip(gradients, variables, strict=True))
     metrics: dict[str, Any] = model.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
     return metrics
+
+
+def _is_sum(model: keras.Model) -> bool:
+    """Whether the loss is a sum over the rows, to which each part adds its own."""
+    return any(getattr(loss, "reduction", None) == "sum" for loss in keras.tree.flatten(model.loss))
 
 
 def _summed(gradients: list[Any]) -> list[Any]:
@@ -149,9 +193,3 @@ def _summed(gradients: list[Any]) -> list[Any]:
     found = [gradient for gradient in gradients if gradient is not None]
     summed = iter(tf.distribute.get_replica_context().all_reduce("SUM", found) if found else ())
     return [None if gradient is None else next(summed) for gradient in gradients]
-
-
-def _optimizer(model: keras.Model) -> Any:
-    """Returns a model's optimizer, within that for mixed precision; None where it was not compiled."""
-    optimizer = getattr(model, "optimizer", None)
-    return getattr(optimizer, "inner_optimizer", optimizer)
