@@ -173,7 +173,7 @@ def export_model(
         task=study.facts["data"]["task"],
         class_names=tuple(study.facts["data"]["class_names"]),
     )
-    with _workers(experiment, slots=1) as executor:
+    with _workers(experiment, slots=1, gpus_per_trial=1, trials_per_gpu=1) as executor:  # on any machine
         outcome = champion.run_job(executor, job, log=folder.champion / "export.txt")
     if isinstance(outcome, ExportResult):
         return outcome
@@ -267,10 +267,9 @@ def _is_done(experiment: Experiment, folder: StudyFolder) -> bool:
 
 
 @contextmanager
-def _workers(experiment: Experiment, slots: int | None = None) -> Iterator[Executor]:
-    resources = experiment.resources
-    if slots is not None:
-        resources = resources.model_copy(update={"slots": slots})
+def _workers(experiment: Experiment, **changes: int) -> Iterator[Executor]:
+    """Starts the workers that `resources`, with some changes, describe."""
+    resources = experiment.resources.model_copy(update=changes)
     workdir = Path(experiment.workdir).absolute()
     with _named(experiment):
         executor = executors.create(resources, warm_up=warm_up, workdir=workdir)

@@ -173,14 +173,26 @@ class ResourcesSection(Section):
     ] = None
     """Of the Ray cluster to join. Default: none, one is started on this machine."""
     slots: Count | None = None
-    """Trials at a time. Default: one a GPU, else one a `cores_per_trial`, of all machines."""
+    """Trials at a time. Default: as many as the GPUs serve, else one a `cores_per_trial`; of all machines."""
     cores_per_trial: Count = 1
     gpus_per_trial: Count = 1
     """Where there are GPUs; with several, set `training.distribute`."""
+    trials_per_gpu: Count = 1
+    """Trials that share a GPU, each with a limited part of its memory."""
     trial_timeout_s: Seconds | None = None
     """Seconds after which a trial fails."""
     silence_timeout_s: Seconds | None = None
     """Seconds after which a trial fails if it says nothing: longer than data, model or an epoch may take."""
+
+    @model_validator(mode="after")
+    def _divides_one_way(self) -> Self:
+        if self.gpus_per_trial > 1 and self.trials_per_gpu > 1:
+            raise reject(
+                "a trial has several GPUs, or shares one",
+                expected="`gpus_per_trial` or `trials_per_gpu` above 1",
+                received=f"gpus_per_trial={self.gpus_per_trial}, trials_per_gpu={self.trials_per_gpu}",
+            )
+        return self
 
 
 class TrackingSection(Section):

@@ -184,7 +184,8 @@ class TrainingSection(Section):
     """Steps in one call of the backend: the same numbers, sooner if the model is small. Default: the model's
     own."""
     distribute: Literal["data"] | None = None
-    """`data`: each batch is divided among the slot's GPUs, or among `cores_per_trial` CPU devices."""
+    """`data`: each batch is divided among the slot's GPUs, or among `cores_per_trial` CPU devices. A train
+    step or loop of your own must do what `tf.distribute` asks of one."""
     checkpoints: Checkpoints = Checkpoints()
     tensorboard: bool = False
     """Whether to write TensorBoard's logs, into the trial's folder `tensorboard/`."""

@@ -284,6 +284,14 @@ def test_the_default_budget():
         make(search={"trials": None})
 
 
+def test_a_trial_has_several_gpus_or_shares_one():
+    make(resources={"gpus_per_trial": 2})
+    make(resources={"trials_per_gpu": 2})
+    message = r"resources: a trial has several GPUs, or shares one; .* gpus_per_trial=2, trials_per_gpu=3"
+    with pytest.raises(ExperimentError, match=message):
+        make(resources={"gpus_per_trial": 2, "trials_per_gpu": 3})
+
+
 # === YAML, settings, identity ===
 
 

@@ -38,22 +38,30 @@ def create(
     warm_up: Callable[[], object] | None = None,
     workdir: Path | None = None,
 ) -> Executor:
-    """Returns a `LocalExecutor` with the experiment's slots and cores; its workers see every folder."""
+    """Returns a `LocalExecutor` with the experiment's slots, cores and GPUs; its workers see every folder."""
     del workdir
-    return LocalExecutor(resources.slots, cores_per_trial=resources.cores_per_trial, warm_up=warm_up)
+    return LocalExecutor(
+        resources.slots,
+        cores_per_trial=resources.cores_per_trial,
+        gpus_per_trial=resources.gpus_per_trial,
+        trials_per_gpu=resources.trials_per_gpu,
+        warm_up=warm_up,
+    )
 
 
 class LocalExecutor:
     """Runs each job in one of `slots` worker processes.
 
     Args:
-        slots: Jobs at once. Default: one a GPU; without a GPU as many as the cores allow.
+        slots: Jobs at once. Default: as many as the GPUs serve; without a GPU as many as the cores allow.
         cores_per_trial: Threads of each worker's numerical libraries.
+        gpus_per_trial: GPUs that each worker sees, where there are any.
+        trials_per_gpu: Workers that share a GPU, each with its part of the memory.
         warm_up: Called once in each worker before its first job. If it raises, that job fails.
         limits: When workers are replaced.
 
     Raises:
-        UsageError: `slots` or `cores_per_trial` is below 1.
+        UsageError: A number is below 1, or GPUs that cannot be given out as asked for.
     """
 
     def __init__(
@@ -61,10 +69,14 @@ class LocalExecutor:
         slots: int | None = None,
         *,
         cores_per_trial: int = 1,
+        gpus_per_trial: int = 1,
+        trials_per_gpu: int = 1,
         warm_up: Callable[[], object] | None = None,
         limits: WorkerLimits | None = None,
     ) -> None:
-        self._additions = environments(slots, cores_per_trial)
+        self._additions = environments(
+            slots, cores_per_trial, gpus_per_trial=gpus_per_trial, trials_per_gpu=trials_per_gpu
+        )
         self.slots = len(self._additions)
         self._warm_up = warm_up
         self._limits = limits or WorkerLimits()

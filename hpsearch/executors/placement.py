@@ -5,48 +5,101 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 
 import psutil
 
+from hpsearch import gpu_memory
 from hpsearch.errors import UsageError, fault
 from hpsearch.executors import cgroup
 
 NVIDIA_SMI_TIMEOUT_S = 20.0
 
 
-def environments(slots: int | None, cores_per_trial: int) -> tuple[dict[str, str], ...]:
+def environments(
+    slots: int | None, cores_per_trial: int, *, gpus_per_trial: int = 1, trials_per_gpu: int = 1
+) -> tuple[dict[str, str], ...]:
     """Returns for each slot the environment variables its worker starts with.
 
     Args:
-        slots: Trials at once. Default: one a GPU; without a GPU as many as the cores allow.
+        slots: Trials at once. Default: as many as the GPUs serve; without a GPU as many as the cores allow.
         cores_per_trial: Threads of a worker's numerical libraries. A trial's numbers depend on it.
+        gpus_per_trial: GPUs that a slot has to itself. From 2, there must be as many.
+        trials_per_gpu: Slots that share a GPU, each with its part of the memory that is free now.
 
     Raises:
-        UsageError: A number below 1.
+        UsageError: A number below 1, or GPUs that cannot be given out as asked for.
     """
-    for name, number in (("slots", slots), ("cores_per_trial", cores_per_trial)):
+    for name, number in (
+        ("slots", slots),
+        ("cores_per_trial", cores_per_trial),
+        ("gpus_per_trial", gpus_per_trial),
+        ("trials_per_gpu", trials_per_gpu),
+    ):
         if number is not None and number < 1:
             raise UsageError(
                 fault(f"resources.{name}", "too small", expected="a number from 1", received=number)
             )
     gpus = visible_gpus()
-    count = slots or len(gpus) or max(1, usable_cores() // cores_per_trial)
-    return tuple(_environment(slot, count, gpus, cores_per_trial) for slot in range(count))
+    threads = _threads(cores_per_trial)
+    if not gpus and gpus_per_trial == 1:
+        count = slots or max(1, usable_cores() // cores_per_trial)
+        return (threads,) * count
+    shared = trials_per_gpu > 1
+    places = _shared(gpus, trials_per_gpu, slots) if shared else _own(gpus, gpus_per_trial, slots)
+    return tuple(threads | place for place in places)
 
 
-def _environment(slot: int, slots: int, gpus: tuple[str, ...], cores: int) -> dict[str, str]:
-    environment = {
+def _threads(cores: int) -> dict[str, str]:
+    return {
         "TF_NUM_INTRAOP_THREADS": str(cores),
         "TF_NUM_INTEROP_THREADS": str(cores),
         "OMP_NUM_THREADS": str(cores),
         "PYTHONUNBUFFERED": "1",
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
     }
-    if gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-        if slots > len(gpus):  # by default TensorFlow takes the whole memory of a GPU it shares
-            environment["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
-    return environment
+
+
+def _own(gpus: tuple[str, ...], gpus_per_trial: int, slots: int | None) -> Iterator[dict[str, str]]:
+    """Yields for each slot its GPUs; more slots than the GPUs serve share them, first come, first served."""
+    if len(gpus) < gpus_per_trial:
+        raise UsageError(
+            fault(
+                "resources.gpus_per_trial",
+                "there are fewer GPUs than a trial is to have",
+                expected=f"at least {gpus_per_trial}",
+                received=", ".join(gpus) or "none that can be seen",
+                advice="`nvidia-smi -L` lists them; CUDA_VISIBLE_DEVICES hides some.",
+            )
+        )
+    groups = [
+        ",".join(gpus[start : start + gpus_per_trial])
+        for start in range(0, len(gpus) - gpus_per_trial + 1, gpus_per_trial)
+    ]
+    count = slots or len(groups)
+    for slot in range(count):
+        place = {"CUDA_VISIBLE_DEVICES": groups[slot % len(groups)]}
+        if count > len(groups):  # by default TensorFlow takes the whole memory of a GPU it shares
+            place["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+        yield place
+
+
+def _shared(gpus: tuple[str, ...], trials_per_gpu: int, slots: int | None) -> Iterator[dict[str, str]]:
+    """Yields for each slot its GPU and its part of that GPU's memory."""
+    most = len(gpus) * trials_per_gpu
+    if slots is not None and slots > most:
+        raise UsageError(
+            fault(
+                "resources.slots",
+                "more than the GPUs serve, with the memory that each trial is to have",
+                expected=f"at most {most} ({len(gpus)} GPUs, {trials_per_gpu} trials each)",
+                received=slots,
+            )
+        )
+    limits = [gpu_memory.limits(gpu, trials_per_gpu) for gpu in gpus]
+    for slot in range(slots or most):
+        index = slot % len(gpus)
+        yield {"CUDA_VISIBLE_DEVICES": gpus[index]} | limits[index]
 
 
 def usable_cores() -> int:

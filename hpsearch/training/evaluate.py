@@ -21,6 +21,7 @@ from hpsearch.files import whole, write_text
 from hpsearch.models import register_custom_objects
 from hpsearch.models.end_to_end import end_to_end
 from hpsearch.training import runtime
+from hpsearch.training.distribution import on_one_device
 from hpsearch.training.failures import failure_of, one_line
 from hpsearch.training.hyperparameters import at_defaults
 from hpsearch.training.lanes import arranged, rows_seen
@@ -113,7 +114,7 @@ def load_model(experiment: Experiment, file: Path, data: Data) -> keras.Model:
             return params.get(parameter.name, at_defaults(parameter))
 
         try:
-            model = prepare(experiment, data, choose, seed=0).model
+            model = prepare(on_one_device(experiment), data, choose, seed=0).model
             if not model.built:
                 model(_mapped(data.test.x, lambda rows: rows[:1]))
             model.load_weights(file)

@@ -14,6 +14,8 @@ import keras
 import numpy as np
 
 from hpsearch.models.stateful import fixed_batch, reset_states
+from hpsearch.training.distribution import devices
+from hpsearch.training.mirrored import divided
 
 if TYPE_CHECKING:
     from hpsearch.datasets import Split
@@ -38,11 +40,11 @@ def measure(model: keras.Model, split: Split, batch_size: int) -> Callable[[], M
     batch_size = fixed_batch(model) or batch_size
     if not (_graph_fits(model) and _is_plain(model)):
         return _from_rest(model, _twice(model, split, batch_size))
-    step = _traced(_test_step(model), split)
+    step = _traced(divided(model, _test_step(model)), split)
 
     def once() -> Measured:
         model.reset_metrics()
-        outputs = [step(batch) for batch in _batches(split, batch_size)]
+        outputs = [step(batch) for batch in _batches(split, batch_size, devices(model))]
         return _floats(model.get_metrics_result()), _joined(outputs)
 
     return _from_rest(model, once)
@@ -59,8 +61,9 @@ def forward(model: keras.Model, split: Split, batch_size: int) -> Callable[[], A
         return _from_rest(
             model, lambda: model.predict(_InOrder((split.x,), len(split), batch_size), verbose=0)
         )
-    step = _traced(lambda batch: model(batch[0], training=False), split)
-    return _from_rest(model, lambda: _joined([step(batch) for batch in _batches(split, batch_size)]))
+    step = _traced(divided(model, lambda batch: model(batch[0], training=False)), split)
+    least = devices(model)
+    return _from_rest(model, lambda: _joined([step(batch) for batch in _batches(split, batch_size, least)]))
 
 
 def _from_rest(model: keras.Model, run: Callable[[], Returned]) -> Callable[[], Returned]:
@@ -149,9 +152,14 @@ def _traced(step: Callable[[Any], Any], split: Split) -> Callable[[Any], Any]:
     return lambda batch: graph(*keras.tree.flatten(_mapped(tf.convert_to_tensor, batch)))
 
 
-def _batches(split: Split, batch_size: int) -> Iterator[Any]:
-    for start in range(0, len(split), batch_size):
-        yield _cut(_parts(split), start, start + batch_size)
+def _batches(split: Split, batch_size: int, least: int = 1) -> Iterator[Any]:
+    """Yields all rows; fewer than `least` (one a device) that would be left go with those before."""
+    rows, start = len(split), 0
+    while start < rows:
+        stop = start + max(batch_size, least)
+        stop = rows if rows - stop < least else stop
+        yield _cut(_parts(split), start, stop)
+        start = stop
 
 
 def _parts(split: Split) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from hpsearch.models.frozen import freeze
 from hpsearch.models.stateful import fixed_batch
 from hpsearch.references import summary
 from hpsearch.space import Parameter
+from hpsearch.training import distribution
 from hpsearch.training.compiling import apply_settings
 from hpsearch.training.hyperparameters import Choose, TrialHyperParameters
 from hpsearch.training.schedules import LearningRateLog, Pace, follows_schedule, make_plateau
@@ -96,7 +97,8 @@ def prepare(
         return fixed[parameter.name] if parameter.name in fixed else choose(parameter)
 
     hp = TrialHyperParameters(decide)
-    with _fresh_session(seed, experiment.training.dtype_policy, free_memory=free_memory):
+    policy = experiment.training.dtype_policy
+    with _fresh_session(seed, policy, free_memory=free_memory), distribution.scope(experiment):
         model = _build(experiment.model.name, hypermodel, hp)
     if not model.compiled and not own_fit:
         raise ModelError(
@@ -120,7 +122,8 @@ def prepare(
     given = settings_to_give(experiment, hp, declared=declared)
     freeze(model, experiment.training.frozen)
     if model.compiled:
-        apply_settings(model, experiment.training, given, declared=declared, pace=pace)
+        with distribution.scope(experiment):
+            apply_settings(model, experiment.training, given, declared=declared, pace=pace)
     return Prepared(
         model=model,
         hypermodel=hypermodel,

@@ -18,10 +18,12 @@ from hpsearch.experiment import Experiment
 from hpsearch.files import write_text
 from hpsearch.models.hdf5 import check_fits
 from hpsearch.space import Parameter, Space
+from hpsearch.training import distribution
 from hpsearch.training.compatibility import first_rows, try_input, try_step
 from hpsearch.training.explore import explore
 from hpsearch.training.fit import training_data
 from hpsearch.training.hyperparameters import overridden
+from hpsearch.training.mirrored import distributed
 from hpsearch.training.outputs import metric_names
 from hpsearch.training.prepare import prepare
 from hpsearch.training.schedules import RATE
@@ -52,12 +54,14 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
     prepared = prepare(experiment, data, lambda each: overridden(experiment, each).default, seed=seed)
     model, where = prepared.model, f"model {experiment.model.name}"
     batch = first_rows(model, training_data(experiment, prepared, data, seed=seed).data)
-    outputs = try_input(model, batch, where=where)
+    with distribution.scope(experiment):  # where a model may make its variables
+        outputs = try_input(model, batch, where=where)
     if "h5" in experiment.export.formats:
         check_fits(model, ModelError)
     parameters = model.count_params()
     _write_summary(model, Path(job.folder) / "model.txt")
-    names = () if prepared.custom_fit else try_step(model, data, batch, outputs, where=where)
+    with distributed(model):
+        names = () if prepared.custom_fit else try_step(model, data, batch, outputs, where=where)
     metrics = tuple(dict.fromkeys((*names, *((RATE,) if prepared.reporting else ()), *metric_names(data))))
     if not prepared.custom_fit:
         # A missing objective is said where objectives are checked.

@@ -124,6 +124,7 @@ def _identity(experiment: Experiment, spec: TrialSpec, chosen: Mapping[str, Valu
         "format": FORMAT,
         "experiment": experiment.digest(),
         "cores_per_trial": experiment.resources.cores_per_trial,
+        "gpus_per_trial": experiment.resources.gpus_per_trial,
         "number": spec.number,
         "seed": spec.seed,
         "prunable": spec.prunable,

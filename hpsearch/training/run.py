@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.datasets import load_data
 from hpsearch.datasets.text import FILE as VOCABULARY
 from hpsearch.datasets.text import vocabulary_of, write_vocabulary
-from hpsearch.training import record, runtime
+from hpsearch.training import distribution, record, runtime
 from hpsearch.training.course import Course
 from hpsearch.training.failures import failure_of
 from hpsearch.training.fit import fit, training_data
 from hpsearch.training.hyperparameters import chooser
+from hpsearch.training.mirrored import distributed
 from hpsearch.training.plots import draw_curves, draw_judged
 from hpsearch.training.prepare import BATCH_SIZE, prepare
 from hpsearch.training.saving import MODEL, keeper, save_model
@@ -97,7 +98,8 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
     training = training_data(experiment, prepared, data, seed=spec.seed)
     with tensorboard(experiment, prepared, folder) as callbacks:
         try:
-            returned = fit(prepared, training, watch, callbacks)
+            with distributed(prepared.model):
+                returned = fit(prepared, training, watch, callbacks)
         except PrunedError:
             returned = {}
     metrics = course.finish(returned)
@@ -124,7 +126,7 @@ def _facts(prepared: Prepared, watch: Watch) -> dict[str, Value]:
     known: dict[str, Value] = {"parameters": sum(math.prod(weight.shape) for weight in watch.model.weights)}
     if prepared.batch_size is not None:
         known["batch_size"] = prepared.batch_size
-    return known | runtime.facts()
+    return known | runtime.facts() | {"devices": distribution.devices(watch.model)}
 
 
 class _Ledger:

@@ -6,6 +6,10 @@ import gc
 import os
 from typing import TYPE_CHECKING
 
+from hpsearch.errors import UsageError, fault
+from hpsearch.gpu_memory import LIMIT_MIB
+from hpsearch.training import distribution
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is first imported
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ def set_up(experiment: Experiment) -> None:
             _pin_threads(experiment.resources.cores_per_trial)
         if experiment.training.deterministic:
             tf.config.experimental.enable_op_determinism()
+    _limit_gpu_memory()
+    distribution.set_up(experiment)
     _freeze()
 
 
@@ -60,6 +66,40 @@ def _pin_threads(cores: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(cores)
     except RuntimeError:  # it has begun to compute
         return
+
+
+def _limit_gpu_memory() -> None:
+    """Keeps this process to its part of a GPU that it shares, if the executor set one.
+
+    JAX reads a variable of its own. Not run on a GPU: the calls were tested with devices that TensorFlow
+    and torch were made to list.
+    """
+    import keras
+
+    if (limit_mib := os.environ.get(LIMIT_MIB)) is None:
+        return
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        part = tf.config.LogicalDeviceConfiguration(memory_limit=int(limit_mib))
+        for gpu in tf.config.list_physical_devices("GPU"):
+            try:
+                tf.config.set_logical_device_configuration(gpu, [part])
+            except RuntimeError as error:
+                raise UsageError(
+                    fault(
+                        "resources.trials_per_gpu",
+                        "TensorFlow took the GPU's memory before it could be limited",
+                        received=str(error),
+                        advice="Give models and data that hold no tensors until they are used.",
+                    )
+                ) from None
+    elif keras.backend.backend() == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            total_bytes = torch.cuda.get_device_properties(0).total_memory
+            torch.cuda.set_per_process_memory_fraction(int(limit_mib) * 2**20 / total_bytes)
 
 
 def _freeze() -> None:

@@ -54,6 +54,55 @@ def test_more_slots_than_gpus_share_their_memory(monkeypatch):
     assert {slot["TF_FORCE_GPU_ALLOW_GROWTH"] for slot in slots} == {"true"}
 
 
+@pytest.mark.parametrize(
+    ("slots", "seen"), [(None, ["0,1", "2,3"]), (1, ["0,1"]), (3, ["0,1", "2,3", "0,1"])]
+)
+def test_several_gpus_a_slot(monkeypatch, slots, seen):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")  # the last is left over
+    places = environments(slots, 1, gpus_per_trial=2)
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in places] == seen
+    assert {"TF_FORCE_GPU_ALLOW_GROWTH" in place for place in places} == {slots == 3}
+
+
+@pytest.mark.parametrize(("visible", "received"), [("4", "4"), ("", "none that can be seen")])
+def test_fewer_gpus_than_a_trial_is_to_have(monkeypatch, visible, received):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    message = f"resources.gpus_per_trial: there are fewer GPUs .* expected at least 2; received {received}"
+    with pytest.raises(UsageError, match=message):
+        environments(1, 1, gpus_per_trial=2)
+
+
+MEMORY = "0, GPU-5f1e, 40000, 40960\n1, GPU-77aa, 20000, 40960\n"
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setattr(placement.gpu_memory, "measure", lambda: placement.gpu_memory.parse(MEMORY))
+
+
+def test_slots_share_gpus_with_a_part_of_the_free_memory_each(two_gpus):
+    places = environments(None, 1, trials_per_gpu=3)
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in places] == ["0", "1"] * 3
+    assert [place["HPSEARCH_GPU_MEMORY_MIB"] for place in places] == ["12000", "6000"] * 3
+    assert [place["XLA_CLIENT_MEM_FRACTION"] for place in places] == ["0.2930", "0.1465"] * 3
+    assert not any("TF_FORCE_GPU_ALLOW_GROWTH" in place for place in places)
+    assert len(environments(2, 1, trials_per_gpu=3)) == 2
+
+
+def test_more_slots_than_limited_memory_allows(two_gpus):
+    with pytest.raises(
+        UsageError, match=r"resources.slots: .* at most 4 \(2 GPUs, 2 trials each\); received 5"
+    ):
+        environments(5, 1, trials_per_gpu=2)
+
+
+def test_without_gpus_nothing_is_shared(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (place,) = environments(1, 1, trials_per_gpu=3)
+    assert "HPSEARCH_GPU_MEMORY_MIB" not in place
+
+
 @pytest.mark.parametrize(("cores", "cores_per_trial", "slots"), [(8, 1, 8), (8, 3, 2), (2, 4, 1)])
 def test_without_gpus_cores_count(monkeypatch, cores, cores_per_trial, slots):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -77,12 +126,12 @@ def test_affinity_and_quota_limit_the_cores(monkeypatch):
         assert usable_cores() == cores
 
 
-@pytest.mark.parametrize(("slots", "cores", "name"), [(0, 1, "slots"), (1, 0, "cores_per_trial")])
-def test_numbers_below_one_are_refused(slots, cores, name):
+@pytest.mark.parametrize("name", ["slots", "cores_per_trial", "gpus_per_trial", "trials_per_gpu"])
+def test_numbers_below_one_are_refused(name):
     with pytest.raises(
         UsageError, match=f"resources.{name}: too small; expected a number from 1; received 0"
     ):
-        environments(slots, cores)
+        environments(**{"slots": 1, "cores_per_trial": 1, name: 0})
 
 
 def test_the_users_log_level_wins(monkeypatch):

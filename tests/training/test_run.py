@@ -113,6 +113,7 @@ class TestResult:
         assert finished.result.facts["parameters"] == 4 * 6 + 6 + 6 * 3 + 3
         assert finished.result.facts["batch_size"] == 16
         assert finished.result.facts["threads"] >= 1
+        assert finished.result.facts["devices"] == 1
 
 
 class TestTellingAgain:
