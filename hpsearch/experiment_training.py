@@ -111,6 +111,8 @@ class Checkpoints(Section):
     """Whether to keep the last epoch's model."""
     every: Count | None = None
     """Keep the model after each of so many epochs."""
+    state_every_s: float = Field(default=10.0, ge=0)
+    """Seconds, at least, between two savings of what a trial needs to go on after a crash; 0: every epoch."""
 
 
 class TrainingSection(Section):

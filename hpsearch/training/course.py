@@ -43,6 +43,10 @@ class Course:
         """Notes that `fit` starts (again): early stopping counts from here."""
         self._began = len(self.epochs)
 
+    def resume(self, epochs: Sequence[Epoch], best: int) -> None:
+        """Takes up the epochs of an interrupted run; `best` is the number of the best."""
+        self.epochs, self.best = list(epochs), epochs[best - 1]
+
     def add(self, metrics: Mapping[str, float]) -> Epoch:
         """Adds the next epoch.
 

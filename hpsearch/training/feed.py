@@ -39,6 +39,11 @@ class Shuffled(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no typ
         self._augmentation = augmentation
         self.turn(0)
 
+    @property
+    def order(self) -> Array:
+        """Numbers of the rows in this epoch's order, `(rows,)`."""
+        return self._order
+
     def turn(self, epoch: int) -> None:
         """Begins an epoch, numbered from 0."""
         self._epoch = epoch

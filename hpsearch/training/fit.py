@@ -14,10 +14,12 @@ from hpsearch.training.class_weight import weighted
 from hpsearch.training.feed import InLanes, Shuffled, Turn
 from hpsearch.training.prepare import BATCH_SIZE, Prepared
 from hpsearch.training.users_fit import check_users_fit, users_fit
+from hpsearch.training.whole_epoch import TrainEpoch, train_by_epochs, whole_epoch
 
 if TYPE_CHECKING:
-    from hpsearch.datasets import Data
+    from hpsearch.datasets import Data, Split
     from hpsearch.experiment import Experiment
+    from hpsearch.training.state import StateKeeper
     from hpsearch.training.watch import Watch
 
 
@@ -67,6 +69,7 @@ def fit(
     training: TrainingData,
     watch: Watch,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    state: StateKeeper | None = None,
 ) -> dict[str, float]:
     """Trains a model; `watch` sees every epoch.
 
@@ -75,6 +78,7 @@ def fit(
         training: What it learns from.
         watch: Receives the epochs.
         callbacks: See them last, with all metrics.
+        state: Keeps what the training could go on from, and has it go on. Default: None.
 
     Returns:
         What the user's `fit` returned as the trial's metrics; else nothing.
@@ -85,12 +89,35 @@ def fit(
     callbacks = [watch, *prepared.callbacks, *callbacks]
     if prepared.custom_fit:
         return users_fit(prepared, training.data, watch, callbacks, seed=training.seed)
-    source = source_of(prepared, training)
-    prepared.model.fit(
-        source,
-        epochs=prepared.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[Turn(source), *callbacks],
-    )
+    model, source = prepared.model, source_of(prepared, training)
+    callbacks = [Turn(source), *callbacks, *([state] if state else [])]
+    initial_epoch = len(state.saved.epochs) if state and state.saved else 0
+    train_epoch = None if training.augmentation else _train_epoch(prepared, training.data.train)
+    if train_epoch is not None:
+        train_by_epochs(
+            model,
+            train_epoch,
+            source,
+            initial_epoch=initial_epoch,
+            epochs=prepared.epochs,
+            callbacks=callbacks,
+        )
+    else:
+        model.fit(
+            source,
+            initial_epoch=initial_epoch,
+            epochs=prepared.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=callbacks,
+        )
     return {}
+
+
+def _train_epoch(prepared: Prepared, split: Split) -> TrainEpoch | None:
+    batch_size = prepared.batch_size or BATCH_SIZE
+
+    def make() -> TrainEpoch | None:
+        return whole_epoch(prepared.model, split, batch_size)
+
+    return prepared.graphs.get(("train", batch_size), split, make)

@@ -16,6 +16,7 @@ import numpy as np
 from hpsearch.models.stateful import fixed_batch, reset_states
 from hpsearch.training.distribution import devices
 from hpsearch.training.mirrored import divided
+from hpsearch.training.placed import fits_device, placed
 
 if TYPE_CHECKING:
     from hpsearch.datasets import Split
@@ -40,12 +41,12 @@ def measure(model: keras.Model, split: Split, batch_size: int) -> Callable[[], M
     batch_size = fixed_batch(model) or batch_size
     if not (_graph_fits(model) and _is_plain(model)):
         return _from_rest(model, _twice(model, split, batch_size))
-    step = _traced(divided(model, _test_step(model)), split)
+    outputs = _pass(model, _test_step(model), split, batch_size)
 
     def once() -> Measured:
         model.reset_metrics()
-        outputs = [step(batch) for batch in _batches(split, batch_size, devices(model))]
-        return _floats(model.get_metrics_result()), _joined(outputs)
+        predicted = outputs()
+        return _floats(model.get_metrics_result()), predicted
 
     return _from_rest(model, once)
 
@@ -61,9 +62,7 @@ def forward(model: keras.Model, split: Split, batch_size: int) -> Callable[[], A
         return _from_rest(
             model, lambda: model.predict(_InOrder((split.x,), len(split), batch_size), verbose=0)
         )
-    step = _traced(divided(model, lambda batch: model(batch[0], training=False)), split)
-    least = devices(model)
-    return _from_rest(model, lambda: _joined([step(batch) for batch in _batches(split, batch_size, least)]))
+    return _from_rest(model, _pass(model, lambda batch: model(batch[0], training=False), split, batch_size))
 
 
 def _from_rest(model: keras.Model, run: Callable[[], Returned]) -> Callable[[], Returned]:
@@ -141,15 +140,49 @@ def _test_step(model: keras.Model) -> Callable[[Any], Any]:
     return step
 
 
-def _traced(step: Callable[[Any], Any], split: Split) -> Callable[[Any], Any]:
-    """Traces `step` once, for batches of any size."""
+def _pass(model: keras.Model, step: Callable[[Any], Any], split: Split, batch_size: int) -> Callable[[], Any]:
+    """Makes ready to run `step` over all rows; returns what gives its outputs, joined."""
     import tensorflow as tf
 
     def spec(array: Any) -> Any:
         return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
 
-    graph = tf.function(step, autograph=False).get_concrete_function(_mapped(spec, next(_batches(split, 1))))
-    return lambda batch: graph(*keras.tree.flatten(_mapped(tf.convert_to_tensor, batch)))
+    example = _mapped(spec, next(_batches(split, 1)))
+    traced = tf.function(divided(model, step), autograph=False).get_concrete_function(example)
+    count = devices(model)
+    if count == 1 and fits_device(split):
+        return _whole_pass(traced, split, batch_size)
+
+    def run(batch: Any) -> Any:
+        return traced(*keras.tree.flatten(_mapped(tf.convert_to_tensor, batch)))
+
+    return lambda: _joined([run(batch) for batch in _batches(split, batch_size, count)])
+
+
+def _whole_pass(step: Any, split: Split, batch_size: int) -> Callable[[], Any]:
+    """Runs a traced step over all rows in one call of the backend."""
+    import tensorflow as tf
+
+    rows = keras.tree.flatten(placed(split))
+    total = len(split)
+    outputs = keras.tree.flatten(step.structured_outputs)
+
+    def whole() -> Any:
+        def body(start: Any, number: Any, *collected: Any) -> Any:
+            results = keras.tree.flatten(step(*(array[start : start + batch_size] for array in rows)))
+            written = (each.write(number, result) for each, result in zip(collected, results, strict=True))
+            return start + batch_size, number + 1, *written
+
+        collect = [
+            tf.TensorArray(output.dtype, 0, dynamic_size=True, element_shape=output.shape, infer_shape=False)
+            for output in outputs
+        ]
+        ended = tf.while_loop(lambda start, *_: start < total, body, [0, 0, *collect], parallel_iterations=1)
+        return [each.concat() for each in ended[2:]]
+
+    graph = tf.function(whole, autograph=False).get_concrete_function()
+    to_numpy = keras.ops.convert_to_numpy
+    return lambda: keras.tree.pack_sequence_as(step.structured_outputs, [to_numpy(each) for each in graph()])
 
 
 def _batches(split: Split, batch_size: int, least: int = 1) -> Iterator[Any]:

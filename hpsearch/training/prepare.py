@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from hpsearch.references import summary
 from hpsearch.space import Parameter
 from hpsearch.training import distribution
 from hpsearch.training.compiling import apply_settings
+from hpsearch.training.graphs import Graphs
 from hpsearch.training.hyperparameters import Choose, TrialHyperParameters
 from hpsearch.training.schedules import LearningRateLog, Pace, follows_schedule, make_plateau
 from hpsearch.training.settings import (
@@ -54,6 +55,7 @@ class Prepared:
             that giving them to the user's fit as keywords would be an error.
         reporting: Callbacks that add to an epoch's metrics, before `Watch` takes them.
         callbacks: Callbacks that come after `Watch`, which puts all metrics into the logs.
+        graphs: What has been compiled for the model.
     """
 
     model: keras.Model
@@ -65,6 +67,7 @@ class Prepared:
     fit_chooses: frozenset[str] = frozenset()
     reporting: tuple[keras.callbacks.Callback, ...] = ()
     callbacks: tuple[keras.callbacks.Callback, ...] = ()
+    graphs: Graphs = field(default_factory=Graphs)
 
 
 def prepare(

@@ -74,7 +74,7 @@ def write_result(
         result: The outcome.
     """
     record = {
-        "identity": _identity(experiment, spec, chosen),
+        "identity": identity(experiment, spec, chosen),
         "epochs": [asdict(epoch) for epoch in epochs],
         "result": asdict(result),
     }
@@ -99,7 +99,7 @@ def read_result(
     """
     try:
         record = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        if record["identity"] != _identity(experiment, spec, spec.params):
+        if record["identity"] != identity(experiment, spec, spec.params):
             return None
         epochs = tuple(Epoch(**entry) for entry in record["epochs"])
         result = Result(**{**record["result"], "files": tuple(record["result"]["files"])})
@@ -109,16 +109,17 @@ def read_result(
 
 
 def forget_result(folder: Path) -> None:
-    """Removes an earlier result: from here on the folder's files are another run's.
-
-    What a run adds to file by file goes too, as what the earlier one left would be taken for this one's.
-    """
+    """Removes an earlier result: from here on the folder's files are another run's."""
     (folder / RESULT).unlink(missing_ok=True)
+
+
+def forget_epochs(folder: Path) -> None:
+    """Removes what a run adds to epoch by epoch: what an earlier one left would be taken for this one's."""
     for name in (CHECKPOINTS, TENSORBOARD):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _identity(experiment: Experiment, spec: TrialSpec, chosen: Mapping[str, Value]) -> dict[str, Any]:
+def identity(experiment: Experiment, spec: TrialSpec, chosen: Mapping[str, Value]) -> dict[str, Any]:
     """Returns what makes a trial the same: what its numbers depend on."""
     return {
         "format": FORMAT,

@@ -8,9 +8,13 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import keras
 
 from hpsearch.datasets import load_data
 from hpsearch.datasets.text import FILE as VOCABULARY
@@ -23,7 +27,9 @@ from hpsearch.training.hyperparameters import chooser
 from hpsearch.training.mirrored import distributed
 from hpsearch.training.plots import draw_curves, draw_judged
 from hpsearch.training.prepare import BATCH_SIZE, prepare
+from hpsearch.training.reuse import reuse_graphs
 from hpsearch.training.saving import MODEL, keeper, save_model
+from hpsearch.training.state import StateKeeper, forget_state
 from hpsearch.training.tensorboard import tensorboard
 from hpsearch.training.validation import validation, validation_after
 from hpsearch.training.watch import PrunedError, Watch
@@ -82,24 +88,35 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
     stage.kind = FailureKind.BUILD
     ledger = _Ledger(channel, spec.params)
     prepared = prepare(experiment, data, chooser(spec.params, ledger), seed=spec.seed)
+    if not prepared.custom_fit:
+        prepared = reuse_graphs(prepared)
     channel.built(dict(prepared.hp.values))
     stage.kind = FailureKind.ERROR
     course = Course(experiment, users_own=prepared.custom_fit)
-    validate = validation_after if prepared.custom_fit else validation
+    batch_size = prepared.batch_size or BATCH_SIZE
+    if prepared.custom_fit:
+        validate = validation_after(data, batch_size)
+    else:
+        validate = validation(data, batch_size, prepared.graphs)
     watch = Watch(
         prepared.model,
         course,
-        validate(data, prepared.batch_size or BATCH_SIZE),
+        validate,
         channel,
         prunable=spec.prunable,
         keep=keeper(experiment.training.checkpoints, folder),
         reporting=prepared.reporting,
     )
     training = training_data(experiment, prepared, data, seed=spec.seed)
-    with tensorboard(experiment, prepared, folder) as callbacks:
+    with (
+        _kept_state(experiment, spec, ledger, data, prepared, watch) as state,
+        tensorboard(experiment, prepared, folder) as callbacks,
+    ):
+        if state is None or state.saved is None:
+            record.forget_epochs(folder)
         try:
             with distributed(prepared.model):
-                returned = fit(prepared, training, watch, callbacks)
+                returned = fit(prepared, training, watch, callbacks, state)
         except PrunedError:
             returned = {}
     metrics = course.finish(returned)
@@ -119,7 +136,34 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
         files=files,
     )
     record.write_result(folder, experiment, spec, ledger.chosen, course.epochs, result)
+    forget_state(folder)
     return result
+
+
+@contextmanager
+def _kept_state(
+    experiment: Experiment,
+    spec: TrialSpec,
+    ledger: _Ledger,
+    data: Data,
+    prepared: Prepared,
+    watch: Watch,
+) -> Iterator[StateKeeper | None]:
+    """Gives what keeps the trial's state, which a user's own `fit` could not go on from.
+
+    What the trial's numbers depend on beside the experiment belongs to the state's identity.
+    """
+    if prepared.custom_fit:
+        yield None
+        return
+    identity = record.identity(experiment, spec, ledger.chosen)
+    identity |= {"data": data.digest, "keras": keras.__version__, **runtime.facts()}
+    every_s = experiment.training.checkpoints.state_every_s
+    state = StateKeeper(Path(spec.folder), identity, watch, prepared.callbacks, every_s=every_s)
+    try:
+        yield state
+    finally:
+        state.close()
 
 
 def _facts(prepared: Prepared, watch: Watch) -> dict[str, Value]:
@@ -156,11 +200,11 @@ def _write(folder: Path, watch: Watch, params: Mapping[str, Value]) -> tuple[str
     """Writes the trial's files; returns their names."""
     course = watch.course
     files = [record.write_params(folder, params), record.write_history(folder, course.epochs)]
-    model = watch.snapshot.restore() if watch.snapshot else watch.model
+    model, judged_outputs = watch.best()
     files.append(save_model(folder / MODEL, model))
     best_epoch = course.best.number if course.best else 0
     files += _drawn(draw_curves, folder / "curves.png", course.epochs, course.lead, best_epoch)
-    for judged in watch.judged:
+    for judged in judged_outputs:
         kind = "confusion_matrix" if judged.confidence is not None else "predictions"
         picture = folder / f"{judged.target.called(kind)}.png"
         files += _drawn(draw_judged, picture, judged, judged.target.called("validation"))

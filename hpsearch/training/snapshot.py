@@ -26,13 +26,17 @@ class Snapshot:
     @classmethod
     def take(cls, model: keras.Model) -> Snapshot:
         """Copies the model's variables: weights, moving averages, seeds, and the optimizer's."""
-        optimizer = getattr(model, "optimizer", None)
-        variables = [*model.variables, *(optimizer.variables if optimizer is not None else ())]
         to_numpy = keras.ops.convert_to_numpy
-        return cls(model, tuple((variable, to_numpy(variable).copy()) for variable in variables))
+        return cls(model, tuple((variable, to_numpy(variable).copy()) for variable in variables_of(model)))
 
     def restore(self) -> keras.Model:
         """Makes the model what it was, and returns it."""
         for variable, value in self.values:
             variable.assign(value)
         return self.model
+
+
+def variables_of(model: keras.Model) -> list[Any]:
+    """Returns a model's variables, seeds included, and its optimizer's."""
+    optimizer = getattr(model, "optimizer", None)
+    return [*model.variables, *(optimizer.variables if optimizer is not None else ())]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from hpsearch.training.graphs import Graphs
 from hpsearch.training.lanes import arranged
 from hpsearch.training.measure import forward, measure
 from hpsearch.training.outputs import Judged, judge, targets_of
@@ -20,13 +21,15 @@ Validate = Callable[[keras.Model, dict[str, float]], tuple[Judged, ...]]
 """Adds `val_...` metrics to an epoch's logs, in place, and returns the predictions."""
 
 
-def validation(data: Data, batch_size: int) -> Validate:
+def validation(data: Data, batch_size: int, graphs: Graphs | None = None) -> Validate:
     """Returns what validates a model that we train: everything in one pass over the validation rows.
 
     Args:
         data: Its validation rows and targets are read.
         batch_size: Rows a step.
+        graphs: Of the model. Default: none that could be used again.
     """
+    kept = graphs or Graphs()
     run: Any = None
     split = data.validation
 
@@ -34,7 +37,7 @@ def validation(data: Data, batch_size: int) -> Validate:
         nonlocal run, split
         if run is None:
             split = arranged(model, data.validation)
-            run = measure(model, split, batch_size)
+            run = kept.get(("validate", batch_size), split, lambda: measure(model, split, batch_size))
         metrics, outputs = run()
         logs.update({f"val_{name}": value for name, value in metrics.items()})
         judged = read(data, split, model, outputs)

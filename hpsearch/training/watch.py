@@ -57,8 +57,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         self.course = course
         self.snapshot: Snapshot | None = None
         """Of the best epoch."""
-        self.judged: tuple[Judged, ...] = ()
-        """Validation predictions of the best epoch."""
+        self._judged: tuple[Judged, ...] | None = ()
         self.pruned = False
         """Whether the driver answered *prune*."""
         self._validate = validate
@@ -67,6 +66,26 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         self._keep = keep
         self._reporting = reporting
         self.set_model(model)
+
+    def best(self) -> tuple[keras.Model, tuple[Judged, ...]]:
+        """Makes the model that of the best epoch; returns it, and its validation predictions."""
+        model = self.snapshot.restore() if self.snapshot else self.model
+        if self._judged is None:
+            self._judged = self._validate(model, {})
+        return model, self._judged
+
+    def resume(self, epochs: Sequence[Epoch], best: int, snapshot: Snapshot) -> None:
+        """Goes on after the epochs of an interrupted run, and reports them again.
+
+        Args:
+            epochs: As they were reported.
+            best: Number of the best.
+            snapshot: Of the best.
+        """
+        self.course.resume(epochs, best)
+        self.snapshot, self._judged = snapshot, None
+        for epoch in epochs:
+            self._channel.report(epoch, await_answer=False)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Starts early stopping's count."""
@@ -104,7 +123,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         """Takes the metrics of an epoch in, and reports it. Raises as `on_epoch_end` does."""
         reported = self.course.add(metrics)
         if self.course.best is reported:
-            self.snapshot, self.judged = Snapshot.take(self.model), judged
+            self.snapshot, self._judged = Snapshot.take(self.model), judged
         if self._keep is not None:
             self._keep(self.model, reported)
         self.pruned = not self._channel.report(reported, await_answer=self._may_stop(reported))

@@ -1,0 +1,69 @@
+"""Rows that lie on the device as tensors, so that a graph can read them without going back to Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.datasets.streamed import Streamed
+
+if TYPE_CHECKING:
+    from hpsearch.datasets import Split
+
+LARGEST_BYTES = 512 * 1024**2
+"""Rows that take more than this are not copied to the device."""
+KEPT = 12
+"""Arrays whose tensors are kept: those of training and validation, for a data set or two."""
+
+_tensors: dict[tuple[object, ...], tuple[NDArray[Any], Any]] = {}
+
+
+def fits_device(split: Split) -> bool:
+    """Whether `placed` takes a split: on TensorFlow, numbers in memory, and not too many of them."""
+    arrays: list[Any] = [array for _, array in split.arrays()]
+    return (
+        keras.backend.backend() == "tensorflow"
+        and not any(isinstance(array, Streamed) or array.dtype.kind not in "biuf" for array in arrays)
+        and sum(array.nbytes for array in arrays) <= LARGEST_BYTES
+    )
+
+
+def placed(split: Split) -> tuple[Any, ...]:
+    """Returns a split's rows as tensors on the device: `(x, y)`, or `(x, y, sample_weight)`.
+
+    The trials of a worker share them. Floats are cast as `fit` casts them.
+    """
+    parts = (split.x, split.y) if split.sample_weight is None else (split.x, split.y, split.sample_weight)
+    return tuple(
+        {name: _tensor(array) for name, array in part.items()} if isinstance(part, Mapping) else _tensor(part)
+        for part in parts
+    )
+
+
+def addresses(split: Split) -> tuple[object, ...]:
+    """Returns what tells a split's arrays from others as long as they are kept; no copies, no hashes."""
+    return tuple((label, *_address(array)) for label, array in split.arrays())
+
+
+def _address(array: Any) -> tuple[object, ...]:
+    if isinstance(array, Streamed):
+        return (id(array),)
+    memory = array.__array_interface__
+    return (memory["data"][0], memory["typestr"], memory["shape"], memory["strides"])
+
+
+def _tensor(array: NDArray[Any]) -> Any:
+    import tensorflow as tf
+
+    key = _address(array)
+    if key not in _tensors:
+        while len(_tensors) >= KEPT:
+            del _tensors[next(iter(_tensors))]
+        given = array.astype(keras.config.floatx(), copy=False) if array.dtype.kind == "f" else array
+        # The array is kept as well: nothing else can come to lie at its address.
+        _tensors[key] = (array, tf.convert_to_tensor(np.ascontiguousarray(given)))
+    return _tensors[key][1]
