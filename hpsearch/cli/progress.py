@@ -189,4 +189,5 @@ def outcome(trial: TrialView, metric: str) -> Text:
         return text.append(f" ({trial.failure.kind}{often}): {trial.failure.cause}")
     if trial.values:
         text.append(f" {metric} {score(trial.values[0])}")
-    return text.append(f" in {trial.epochs} epochs, {duration(trial.duration_s)}; {describe(trial.params)}")
+    epochs = f"{trial.epochs} epoch" + ("" if trial.epochs == 1 else "s")
+    return text.append(f" in {epochs}, {duration(trial.duration_s)}; {describe(trial.params)}")

@@ -75,7 +75,7 @@ def best(name: str | None, workdir: Path | None, *, as_json: bool) -> None:
     champion = study.champion or {}
     for trial in study.best:
         test = champion.get("test", {}) if champion.get("trial") == trial.number else {}
-        console.print(tables.one_trial(trial, test))
+        console.print(tables.one_trial(trial, test, study.objectives))
 
 
 def export(

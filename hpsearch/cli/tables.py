@@ -103,10 +103,10 @@ def _columns(shown: tuple[TrialView, ...]) -> tuple[list[str], dict[str, Any]]:
     return [name for name in names if name not in common], common
 
 
-def one_trial(trial: TrialView, test: Mapping[str, float]) -> Table:
+def one_trial(trial: TrialView, test: Mapping[str, float], objectives: Iterable[str]) -> Table:
     """Lists a trial's hyperparameters, its metrics and, where it was tested, the test metrics."""
     table = plain_table(f"trial {trial.number}", "")
-    for name, value in {**trial.params, **_main(trial.metrics), **_main(test)}.items():
+    for name, value in {**trial.params, **_main({**trial.metrics, **test}, objectives)}.items():
         table.add_row(Text(name), Text(number(value)))
     return table
 
@@ -286,6 +286,7 @@ def _and_classes(metrics: Iterable[str]) -> str:
     return "".join(f", {kind}_class_..." for kind in kinds)
 
 
-def _main(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Leaves out the metrics of single classes."""
-    return {name: value for name, value in metrics.items() if "_class_" not in name}
+def _main(metrics: Mapping[str, float], objectives: Iterable[str] = ()) -> dict[str, float]:
+    """Leaves out the metrics of single classes, unless they are what was searched for."""
+    sought = {name for metric in objectives for name in (metric, f"test_{metric.removeprefix('val_')}")}
+    return {name: value for name, value in metrics.items() if "_class_" not in name or name in sought}

@@ -7,7 +7,9 @@ describe("mlp")                -> its first line, without importing Keras
 
 A model may have a method `after_fit(model, data, folder)`: called when a trial has its best weights, it
 writes files of its own into the trial's folder and returns their names, which are tracked like the others.
-One whose `fit` compiles anew on the way says `per_step_schedules = False`: a schedule would begin anew, too.
+And a method `test_metrics(model, data)`: called when the best model is evaluated on the test rows, it returns
+metrics of its own by name; they are recorded as `test_<name>`. One whose `fit` compiles anew on the way says
+`per_step_schedules = False`: a schedule would begin anew, too.
 """
 
 from __future__ import annotations

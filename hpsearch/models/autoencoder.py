@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import keras_tuner
 
+from hpsearch.datasets.targets import class_numbers
 from hpsearch.files import whole
 from hpsearch.models.autoencoder_pictures import draw_codes, draw_reconstructions
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 WIDTHS = ([64, 128, 256, 512], [32, 64, 128, 256], [10, 16, 32, 64])
 DEFAULT_WIDTHS = (128, 64, 10)
 ROWS_DRAWN = 5_000
+NEIGHBOURS = 5
 
 
 class Autoencoder(keras_tuner.HyperModel):  # type: ignore[misc]  # untyped library
@@ -31,6 +33,8 @@ class Autoencoder(keras_tuner.HyperModel):  # type: ignore[misc]  # untyped libr
     The encoder, `(batch, *input_shape)` to `(batch, code)`, is the layer `encoder` of the model; each
     trial also leaves it as a model of its own, `encoder.keras`, with `codes.png`, the validation rows'
     codes (the first two numbers of each), and `reconstructions.png`, inputs above what became of them.
+    Of labelled data the best model's test metrics have `test_code_knn_accuracy`: how often a classifier of
+    5 nearest neighbours among the codes of the training rows is right.
 
     Hyperparameters:
 
@@ -141,6 +145,29 @@ class Autoencoder(keras_tuner.HyperModel):  # type: ignore[misc]  # untyped libr
         with whole(folder / "reconstructions.png") as path:
             draw_reconstructions(path, rows[:10], model.predict(rows[:10], verbose=0))
         return ["encoder.keras", "codes.png", "reconstructions.png"]
+
+    def test_metrics(self, model: keras.Model, data: Data) -> dict[str, float]:
+        """Measures how well the code separates the classes.
+
+        Args:
+            model: With its best weights.
+            data: The classes are its labels, if it has any.
+
+        Returns:
+            `code_knn_accuracy`: the share of test rows whose class most of the 5 nearest training codes
+            have; nothing without classes.
+        """
+        labelled: Any = data.labelled
+        if labelled is None or not labelled.class_names:
+            return {}
+        from sklearn.neighbors import KNeighborsClassifier
+
+        encoder = model.get_layer("encoder")
+        seen, unseen = (
+            (encoder.predict(split.x, batch_size=256, verbose=0), class_numbers(split.y))
+            for split in (labelled.train, labelled.test)
+        )
+        return {"code_knn_accuracy": KNeighborsClassifier(NEIGHBOURS).fit(*seen).score(*unseen)}
 
     def _dense_encoder(self, x: Any, widths: Sequence[int], activation: str) -> Any:
         if len(self.input_shape) != 1:

@@ -87,7 +87,11 @@ def _description(champion: Champion, record: StudyRecord) -> str:
 
     text = f"Trial {champion.trial} of the study {record.name}: {listed(dict(champion.metrics))}."
     if champion.evaluation is not None:
-        text += f" On the test data: {listed(dict(champion.evaluation.metrics))}."
+        # Those of single classes, which may be hundreds, are among the tags.
+        sought = {f"test_{metric.removeprefix('val_')}" for metric in champion.metrics}
+        tested = champion.evaluation.metrics.items()
+        shown = {name: value for name, value in tested if "_class_" not in name or name in sought}
+        text += f" On the test data: {listed(shown)}."
     for export in champion.exports:
         text += f" Exported as {export.format}: {Path(export.path).name}, {export.size_bytes} bytes."
     return text

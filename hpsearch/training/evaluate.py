@@ -18,7 +18,7 @@ import numpy as np
 from hpsearch.datasets import load_data
 from hpsearch.errors import ModelError, fault
 from hpsearch.files import whole, write_text
-from hpsearch.models import register_custom_objects
+from hpsearch.models import load_hypermodel, register_custom_objects
 from hpsearch.models.end_to_end import end_to_end
 from hpsearch.training import runtime
 from hpsearch.training.distribution import on_one_device
@@ -71,6 +71,7 @@ def evaluate(experiment: Experiment, job: Evaluation) -> EvaluationResult | Fail
         model = load_model(experiment, Path(job.model), data)
         stage = FailureKind.ERROR
         metrics, judged = _measured(model, data)
+        metrics |= _own_metrics(experiment, model, data)
         folder = Path(job.folder)
         files = [_write_predictions(folder / PREDICTIONS, rows_seen(model, data.test), judged)]
         for entry in judged:
@@ -168,6 +169,21 @@ def _measured(model: keras.Model, data: Data) -> tuple[dict[str, float], tuple[J
         for name, value in entry.metrics().items():
             found.setdefault(f"test_{name}", value)
     return found, judged
+
+
+def _own_metrics(experiment: Experiment, model: keras.Model, data: Data) -> dict[str, float]:
+    """Has the model add metrics of its own: what `HyperModel.test_metrics(model, data)` returns.
+
+    The evaluation does not fail for them.
+    """
+    test_metrics = getattr(load_hypermodel(experiment.model, data), "test_metrics", None)
+    if test_metrics is None:
+        return {}
+    try:
+        return {f"test_{name}": float(value) for name, value in test_metrics(model, data).items()}
+    except Exception as error:
+        print(f"hpsearch: test_metrics failed: {one_line(error)}", file=sys.stderr)
+        return {}
 
 
 def _write_predictions(target: Path, rows: Array, judged: tuple[Judged, ...]) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 from rich.console import Console
 
-from hpsearch.cli.progress import Lines, View, progress, steps_done
+from hpsearch.cli.progress import Lines, View, outcome, progress, steps_done
 from hpsearch.cli.tables import duration, number, rate, score
 from hpsearch.experiment import Experiment
 from hpsearch.study import TrialView
@@ -92,6 +92,10 @@ def test_a_view_in_a_terminal():
     assert "4/4 trials" in file.getvalue()
     assert "1 pruned" in file.getvalue()
     assert "left" not in file.getvalue()
+
+
+def test_one_epoch_is_no_epochs():
+    assert "in 1 epoch, 4.2 s" in outcome(trial(0, TrialState.PRUNED, value=0.5, epochs=1), "val_f1").plain
 
 
 def test_a_search_limited_by_time_has_no_end_to_show():

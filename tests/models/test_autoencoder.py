@@ -86,6 +86,32 @@ def test_the_encoder_is_a_model_of_its_own(tmp_path):
     np.testing.assert_allclose(model.get_layer("decoder")(codes), model(data.test.x[:8]), atol=1e-6)
 
 
+def test_the_test_metrics_say_how_well_the_code_separates_the_classes():
+    data = load_data(DataSection(name="digits", options={"reconstruct": True}))
+    hypermodel = Autoencoder(data.input_shape)
+    model = hypermodel.build(at(code=4))
+    encoder = model.get_layer("encoder")
+    found = hypermodel.test_metrics(model, data)
+    seen, unseen = (encoder.predict(split.x, verbose=0) for split in (data.train, data.test))
+    distances = ((unseen[:, None] - seen) ** 2).sum(axis=-1)
+    nearest = data.labelled.train.y[np.argsort(distances, axis=1)[:, :5]]
+    votes = np.array([np.bincount(row, minlength=10).argmax() for row in nearest])
+    assert found == {"code_knn_accuracy": pytest.approx((votes == data.labelled.test.y).mean(), abs=0.003)}
+
+    encoder.get_layer("code").set_weights([np.zeros((10, 4)), np.zeros(4)])
+    assert hypermodel.test_metrics(model, data)["code_knn_accuracy"] < 0.2 < found["code_knn_accuracy"]
+
+
+def test_without_classes_there_is_no_such_metric():
+    x = np.random.default_rng(0).uniform(size=(40, 6)).astype(np.float32)
+    unlabelled = load_data(DataSection(name="arrays", target=(x, x)))
+    amounts = load_data(DataSection(name="arrays", target=(x, x.sum(axis=1)), options={"reconstruct": True}))
+    hypermodel = Autoencoder((6,))
+    model = hypermodel.build(at())
+    assert hypermodel.test_metrics(model, unlabelled) == {}
+    assert hypermodel.test_metrics(model, amounts) == {}
+
+
 def test_codes_have_the_colours_of_their_labels(tmp_path, monkeypatch):
     data = load_data(DataSection(name="digits", options={"reconstruct": True}))
     drawn = []

@@ -246,9 +246,8 @@ def test_the_champion_is_registered_with_what_was_tested_and_exported(tracker, s
     for name in ("test_predictions.csv", "digits-float32.tflite"):
         (folder / name).write_text(name)
     export = ExportResult(str(folder / "digits-float32.tflite"), "float32", 21, 1e-7, 1e-8, 1.0, 100)
-    tested = EvaluationResult(
-        {"test_accuracy": 0.88}, str(folder / "samples.npz"), files=("test_predictions.csv",)
-    )
+    metrics = {"test_accuracy": 0.88, "test_f1_class_0": 0.7}
+    tested = EvaluationResult(metrics, str(folder / "samples.npz"), files=("test_predictions.csv",))
     model = str(Path(spec.folder) / "model.keras")
     champion = Champion(1, {METRIC: 0.9}, model, tested, [export])
     assert tracker.crown(champion, "team/digits") == "1"
@@ -257,7 +256,7 @@ def test_the_champion_is_registered_with_what_was_tested_and_exported(tracker, s
     version = see.client.get_model_version_by_alias("team-digits", "champion")
     study, run = see.runs["digits_mlp"], see.runs["trial-0001"]
     assert (version.run_id, version.status) == (run.info.run_id, "READY")
-    assert version.tags["test_accuracy"] == "0.88"
+    assert (version.tags["test_accuracy"], version.tags["test_f1_class_0"]) == ("0.88", "0.7")
     assert "Trial 1 of the study digits_mlp: val_accuracy 0.9. On the test data: test_accuracy 0.88." in (
         version.description
     )

@@ -1,4 +1,7 @@
-"""Files that a model adds to its trial's: `after_fit`. And the test rows of targets too wide for a table."""
+"""What a model adds of its own: files by `after_fit`, metrics by `test_metrics`.
+
+And the test rows of targets too wide for a table.
+"""
 
 import csv
 
@@ -45,6 +48,33 @@ def test_a_trial_does_not_fail_for_them(make_experiment, spec, driver, capsys):
     assert isinstance(result, Result), result
     assert "row.npy" not in result.files
     assert "after_fit failed: OSError: no space" in capsys.readouterr().err
+
+
+class Measuring(Leaving):
+    def test_metrics(self, model, data):
+        return {"first": model(data.test.x[:1])[0, 0]}
+
+
+class Unmeasured(Leaving):
+    def test_metrics(self, model, data):
+        raise ValueError("too few rows")
+
+
+@pytest.mark.parametrize("hypermodel", [Measuring(), Unmeasured()], ids=["measured", "failing"])
+def test_test_metrics_are_recorded_with_the_others(make_experiment, spec, driver, capsys, hypermodel):
+    experiment = make_experiment(model=hypermodel)
+    assert isinstance(run_trial(experiment, spec, driver), Result)
+    file = f"{spec.folder}/model.keras"
+    result = evaluate(experiment, Evaluation(0, file, spec.folder))
+    assert isinstance(result, EvaluationResult), result
+    assert "test_accuracy" in result.metrics
+    if isinstance(hypermodel, Measuring):
+        row = load_data(experiment.data).test.x[:1]
+        expected = keras.models.load_model(file)(row)[0, 0]
+        assert result.metrics["test_first"] == pytest.approx(float(expected), abs=1e-6)
+    else:
+        assert "test_first" not in result.metrics
+        assert "test_metrics failed: ValueError: too few rows" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("numbers", "columns"), [(2, ["row", "truth", "prediction"]), (99, ["row", "rmse"])])
