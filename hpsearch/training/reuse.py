@@ -56,12 +56,13 @@ def reuse_graphs(prepared: Prepared) -> Prepared:
 
 def fingerprint(model: keras.Model) -> str | None:
     """Describes a model but for the values of its variables; None if that cannot be done with certainty."""
-    if not model.compiled or model.optimizer is None or model.run_eagerly or fixed_batch(model) is not None:
+    own_way = model.run_eagerly or fixed_batch(model) is not None or devices(model) > 1
+    if not model.compiled or model.optimizer is None or own_way:
         return None
+    if not all(layer.built for layer in model._flatten_layers()):
+        return None  # what it will be depends on the rows
     if getattr(inner_optimizer(model.optimizer), "_exclude_from_weight_decay", None) is not None:
         return None  # its configuration does not say which weights decay
-    if devices(model) > 1:
-        return None
     try:
         config = keras.saving.serialize_keras_object(model)
         if not all(_is_keras(part) for part in _objects(config)):

@@ -137,8 +137,11 @@ def test_code_of_the_users_own_is_never_taken_for_the_same():
     with_lambda.compile("adam", "mse")
     with_layer = keras.Sequential([keras.Input((6,)), Scale()])
     with_layer.compile("adam", "mse")
+    unbuilt = keras.Sequential([layers.Dense(2)])
+    unbuilt.compile("adam", "mse")
     models = [
         own,
+        unbuilt,
         with_lambda,
         with_layer,
         build("mlp", loss=lambda y, p: keras.ops.mean(p)),
