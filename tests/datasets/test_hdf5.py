@@ -119,7 +119,7 @@ def test_an_epoch_needs_a_fraction_of_the_files_size_in_memory(tmp_path):
 
 TRAIN = """
 import json, resource, sys
-import keras, numpy as np
+import h5py, keras, numpy as np
 from hpsearch.datasets import load_data
 from hpsearch.experiment import Experiment
 from hpsearch.testing.trials import FakeDriver, small, overlapping
@@ -147,7 +147,9 @@ def trial(number, model, data, **params):
     experiment = Experiment(name="t", model=model, data=data, objective="val_loss", training={"epochs": 1})
     return experiment, run_trial(experiment, TrialSpec(number, params, 3, f"{folder}/{number}"), FakeDriver())
 
-trial(0, small, overlapping())  # threads and graphs are there now
+with h5py.File(f"{folder}/tiny.h5", "w") as tiny:
+    tiny["x"], tiny["y"] = overlapping()
+trial(0, small, {"name": "hdf5", "options": {"path": f"{folder}/tiny.h5"}})  # makes threads and graphs
 in_use = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData")) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (in_use + limit, -1))
 
