@@ -13,6 +13,7 @@ from hpsearch.training.optimizers import (
     make_optimizer,
     optimizer_name,
     rate_of,
+    require_one,
     set_attributes,
     set_rate,
     take_over_rate,
@@ -55,16 +56,8 @@ def apply_settings(
     """
     current = inner_optimizer(model.optimizer)
     optimizer = _new_optimizer(model, training, values, declared) or current
-    if hasattr(optimizer, "optimizers") and values.keys() & {*RATE_SETTINGS, *ATTRIBUTES}:
-        raise ModelError(
-            fault(
-                "optimizer",
-                "the model compiles with several, for layers of their own",
-                expected="one optimizer",
-                received=type(optimizer).__name__,
-                advice="Name an `optimizer`, or set the others in `build`.",
-            )
-        )
+    if values.keys() & {*RATE_SETTINGS, *ATTRIBUTES}:
+        require_one(optimizer)
     set_attributes(optimizer, {name: float(values[name]) for name in ATTRIBUTES if name in values})
     _set_rate(optimizer, training, values, declared, pace)
     changes: dict[str, Any] = {}

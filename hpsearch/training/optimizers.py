@@ -100,6 +100,24 @@ def is_known(name: str) -> bool:
     return _class_of(name) is not None
 
 
+def require_one(optimizer: keras.optimizers.Optimizer) -> None:
+    """Makes sure that an optimizer is a single one.
+
+    Raises:
+        ModelError: The model compiled with several.
+    """
+    if hasattr(optimizer, "optimizers"):
+        raise ModelError(
+            fault(
+                "optimizer",
+                "the model compiles with several, for layers of their own",
+                expected="one optimizer",
+                received=type(optimizer).__name__,
+                advice="Name an `optimizer`, or set the others in `build`.",
+            )
+        )
+
+
 def compiled_value(model: keras.Model, name: str) -> float | None:
     """Returns what a model compiled with for `learning_rate` or one of `ATTRIBUTES`.
 

@@ -22,7 +22,7 @@ from hpsearch.training import runtime
 from hpsearch.training.failures import failure_of
 from hpsearch.training.fit import source_of, training_data
 from hpsearch.training.hyperparameters import overridden
-from hpsearch.training.optimizers import optimizer_name, set_rate
+from hpsearch.training.optimizers import optimizer_name, require_one, set_rate
 from hpsearch.training.plots import draw_rates
 from hpsearch.training.prepare import BATCH_SIZE, prepare
 from hpsearch.training.rate_curve import Divergence, read
@@ -85,7 +85,8 @@ def _train(
 ) -> tuple[list[float], list[float]]:
     """Returns the rates and losses of the steps, until the loss runs away."""
     optimizer = inner_optimizer(model.optimizer)
-    set_rate(optimizer, job.low)  # also in the place of a schedule
+    require_one(optimizer)
+    set_rate(optimizer, job.low)  # in the place of a schedule, if there is one
     model.steps_per_execution = 1  # several are for epochs
     rates: list[float] = []
     losses: list[float] = []

@@ -101,6 +101,14 @@ def test_the_point_is_the_default_of_the_overridden_space():
     assert (result.optimizer, result.batch_size) == ("adam", 50)
 
 
+def several(hp):
+    return line(hp, keras.optimizers.MultiOptimizer({"default": keras.optimizers.SGD()}))
+
+
+def test_a_rate_is_of_one_optimizer():
+    assert "the model compiles with several" in refused(several, steps=30).cause
+
+
 class OwnFit(keras_tuner.HyperModel):
     def build(self, hp):
         return line(hp)
