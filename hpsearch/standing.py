@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hpsearch.study import TrialView, pareto_front
+from hpsearch.ranking import pareto_front
+from hpsearch.study import TrialView
 from hpsearch.trial import TrialState
 from hpsearch.trial_record import read_record
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from hpsearch.errors import ModelError, StudyError, did_you_mean, fault
+from hpsearch.ranking import pareto_front, rank
 from hpsearch.trial import Failure, Result, TrialState, Value
 from hpsearch.trial_record import read_attempts, read_infeasible, read_outcome, read_record
 
@@ -359,31 +360,6 @@ class Study:
         champion, best = self.champion, self.best
         finished = champion is not None and bool(best) and champion["trial"] in {t.number for t in best}
         return "finished" if finished and all(t.finished for t in self.trials) else "interrupted"
-
-
-def rank(trials: tuple[TrialView, ...], objectives: Mapping[str, str]) -> tuple[TrialView, ...]:
-    """Sorts the complete trials, best first; ties go to the earlier trial."""
-    complete = [t for t in trials if t.state is TrialState.COMPLETE]
-    front = {t.number for t in pareto_front(tuple(complete), objectives)}
-    sign = -1.0 if next(iter(objectives.values())) == "maximize" else 1.0
-    return tuple(sorted(complete, key=lambda t: (t.number not in front, sign * t.values[0], t.number)))
-
-
-def pareto_front(trials: tuple[TrialView, ...], objectives: Mapping[str, str]) -> tuple[TrialView, ...]:
-    """Returns the trials that no other beats in every objective; of one objective, the best alone."""
-    signs = [-1.0 if direction == "maximize" else 1.0 for direction in objectives.values()]
-    costs = {t.number: tuple(s * v for s, v in zip(signs, t.values, strict=True)) for t in trials}
-    if len(signs) == 1:
-        return tuple(sorted(trials, key=lambda t: (costs[t.number], t.number))[:1])
-
-    def dominated(trial: TrialView) -> bool:
-        mine = costs[trial.number]
-        return any(
-            other != mine and all(o <= m for o, m in zip(other, mine, strict=True))
-            for other in costs.values()
-        )
-
-    return tuple(t for t in trials if not dominated(t))
 
 
 def find_study(name: str | None, workdir: Path) -> StudyFolder:

@@ -12,13 +12,13 @@ import pytest
 
 from hpsearch.errors import StudyError
 from hpsearch.journal import open_storage
+from hpsearch.ranking import pareto_front
 from hpsearch.study import (
     STUDY_FACTS,
     Study,
     StudyFolder,
     TrialView,
     find_study,
-    pareto_front,
     rank,
 )
 from hpsearch.trial import Failure, FailureKind, Result, TrialState
