@@ -29,7 +29,7 @@ def distributed(model: keras.Model) -> Iterator[None]:
 
     A train step of the user's own is left alone: it must scale its loss as `tf.distribute` asks. So is what
     each device counts by itself: the valid steps of masked sequences, and sample weights where a loss divides
-    by their sum.
+    by their sum. A loop around `train_on_batch` gains nothing: Keras gives each device the whole batch.
 
     Raises:
         ModelError: It is stateful, runs eagerly, or its optimizer cannot be distributed.
@@ -165,7 +165,8 @@ def _train_step(model: keras.Model, data: Any) -> dict[str, Any]:
     with tf.GradientTape() as tape:
         y_pred = model(x, training=True) if model._call_has_training_arg else model(x)
         loss = model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
-        loss = tf.where(rows > 0, loss, tf.zeros_like(loss))  # the mean of nothing is NaN
+        if not _is_sum(model):
+            loss = tf.where(rows > 0, loss, tf.zeros_like(loss))  # the mean of nothing is NaN
         model._loss_tracker.update_state(loss * parts, sample_weight=rows)
         if not _is_sum(model):
             counted = tf.cast(rows, tf.float32)
