@@ -90,7 +90,8 @@ def make_schedule(
     warmup = pace.steps_in(warmup_epochs, "warmup_epochs") if warmup_epochs else 0
     if name in ("constant", "plateau"):
         return schedules.PolynomialDecay(0.0, warmup, end_learning_rate=rate) if warmup else None
-    left = max(1.0, pace.epochs_for("schedule") - warmup_epochs)
+    # In whole steps, as the warm-up is: few steps an epoch would make a difference.
+    left = max(1.0, pace.epochs_for("schedule") - warmup / pace.steps_in(1, "schedule"))
     if name == "exponential":
         epochs = arguments.get("decay_epochs", 1.0)
         decay = {
