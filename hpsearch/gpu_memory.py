@@ -33,7 +33,7 @@ class GpuMemory:
         return name == self.index or (name.startswith("GPU-") and self.uuid.startswith(name))
 
 
-def limits(gpu: str, trials: int) -> dict[str, str]:
+def limits(gpu: str, trials: int, *, of_all: bool = False) -> dict[str, str]:
     """Returns the environment variables that limit a worker's memory.
 
     TensorFlow and torch are limited by the worker when it is made ready, JAX by its own variable.
@@ -41,6 +41,8 @@ def limits(gpu: str, trials: int) -> dict[str, str]:
     Args:
         gpu: As `CUDA_VISIBLE_DEVICES` calls it.
         trials: How many share it.
+        of_all: Whether to divide all its memory rather than what is free: for a worker that is started by
+            itself, when the others may hold their parts already.
 
     Raises:
         UsageError: It is not known how much memory the GPU has.
@@ -56,7 +58,7 @@ def limits(gpu: str, trials: int) -> dict[str, str]:
                 advice="Set `resources.slots` instead: the trials then share the GPU without limits.",
             )
         )
-    limit_mib = int(found.free_mib * USABLE / trials)
+    limit_mib = int((found.total_mib if of_all else found.free_mib) * USABLE / trials)
     old, new = "XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION"  # JAX refuses both together
     fraction = f"{limit_mib / found.total_mib:.4f}"
     return {LIMIT_MIB: str(limit_mib), old if old in os.environ else new: fraction}

@@ -36,6 +36,10 @@ def test_a_trial_gets_its_part_of_what_is_free(name):
     assert limits(name, 4) == {LIMIT_MIB: "8550", "XLA_CLIENT_MEM_FRACTION": "0.2087"}
 
 
+def test_a_part_of_all_memory():
+    assert limits("12", 2, of_all=True) == {LIMIT_MIB: "9000", "XLA_CLIENT_MEM_FRACTION": "0.4500"}
+
+
 def test_jax_is_told_under_one_name_only(monkeypatch):
     monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.5")
     assert limits("12", 2) == {LIMIT_MIB: "4500", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.2250"}

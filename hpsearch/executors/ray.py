@@ -64,8 +64,8 @@ class RayExecutor:
     started on this machine, and stopped by `close`.
 
     Args:
-        resources: `address`, `cores_per_trial`, `gpus_per_trial`, and `slots`, by default as many as the
-            cluster has room for.
+        resources: `address`, `cores_per_trial`, `gpus_per_trial`, `trials_per_gpu`, and `slots`, by default
+            as many as the cluster has room for.
         warm_up: Called once in each worker process before its first job. If it raises, that job fails.
         workdir: A folder that every node must see by this path; not checked where it does not exist yet.
         limits: When worker processes are replaced, and how long jobs wait for a first actor.
@@ -131,7 +131,7 @@ class RayExecutor:
         from hpsearch.executors.ray_slot import RaySlot
 
         wanted, nodes = self._wanted, ray_cluster.living_nodes()
-        demand = ray_cluster.demand(nodes, wanted.slots, wanted.cores_per_trial, wanted.gpus_per_trial)
+        demand = ray_cluster.demand(nodes, wanted)
         count = wanted.slots or ray_cluster.room(nodes, demand)
         actors = ray.remote(
             num_cpus=demand.cpus,
@@ -142,6 +142,8 @@ class RayExecutor:
         )(Host)
         settings = Settings.of_driver(
             cores_per_trial=wanted.cores_per_trial,
+            gpus_per_trial=wanted.gpus_per_trial,
+            trials_per_gpu=wanted.trials_per_gpu,
             shares_gpu=0 < demand.gpus < 1,
             witness=self._witness(),
             limits=self._limits,

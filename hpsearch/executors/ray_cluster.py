@@ -11,12 +11,15 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import ray
 
 from hpsearch.errors import SearchError, UsageError, fault
+
+if TYPE_CHECKING:
+    from hpsearch.experiment import ResourcesSection
 
 KNOCK_S = 10.0
 LEAST_STORE_BYTES = 100 * 1024**2  # Ray wants 75 MiB
@@ -117,19 +120,21 @@ def living_nodes() -> list[Resources]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def demand(
-    nodes: Sequence[Resources], slots: int | None, cores_per_trial: int, gpus_per_trial: int
-) -> Demand:
+def demand(nodes: Sequence[Resources], wanted: ResourcesSection) -> Demand:
     """Returns what one slot shall take of a cluster.
 
-    Where there are GPUs each slot takes its own; they are shared if `slots` asks for more than there are.
+    Where there are GPUs each slot takes its own, or its part of one; if `slots` asks for more than there are,
+    they are shared without limits.
     """
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    if wanted.gpus_per_trial > 1:
+        return Demand(wanted.cores_per_trial, wanted.gpus_per_trial)
     if not gpus:
-        return Demand(cores_per_trial, 0)
-    if gpus_per_trial == 1 and slots is not None and slots > gpus:
-        return Demand(cores_per_trial, 1 / math.ceil(slots / gpus))
-    return Demand(cores_per_trial, gpus_per_trial)
+        return Demand(wanted.cores_per_trial, 0)
+    sharing = wanted.trials_per_gpu
+    if sharing == 1 and wanted.slots is not None:
+        sharing = math.ceil(wanted.slots / gpus)
+    return Demand(wanted.cores_per_trial, 1 / sharing)
 
 
 def room(nodes: Sequence[Resources], each: Demand) -> int:

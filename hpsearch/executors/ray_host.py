@@ -18,12 +18,13 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import ray
 import ray.util
 
-from hpsearch.errors import HpsearchError, fault
+from hpsearch import gpu_memory
+from hpsearch.errors import HpsearchError, SearchError, fault
 from hpsearch.executors import Event
 from hpsearch.executors.local import LocalExecutor
 from hpsearch.executors.slot import WorkerLimits
@@ -45,6 +46,8 @@ class Settings:
     """What a host is told by the driver, which may run on another machine."""
 
     cores_per_trial: int
+    gpus_per_trial: int
+    trials_per_gpu: int
     shares_gpu: bool
     environment: Mapping[str, str]
     sys_path: tuple[str, ...]
@@ -55,18 +58,13 @@ class Settings:
     limits: WorkerLimits
 
     @classmethod
-    def of_driver(
-        cls, *, cores_per_trial: int, shares_gpu: bool, witness: str | None, limits: WorkerLimits
-    ) -> Self:
+    def of_driver(cls, **given: Any) -> Self:
         """Adds what the calling process, the driver, is like."""
         return cls(
-            cores_per_trial=cores_per_trial,
-            shares_gpu=shares_gpu,
             environment={name: value for name, value in os.environ.items() if name.startswith(CARRIED)},
             sys_path=tuple(entry for entry in sys.path if isinstance(entry, str)),
             folder=os.getcwd(),
-            witness=witness,
-            limits=limits,
+            **given,
         )
 
 
@@ -85,7 +83,7 @@ class Place:
 class Broken:
     """The host cannot run jobs."""
 
-    cause: str
+    error: HpsearchError
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,12 @@ class Host:
         self._file.flush()
         self._said: SimpleQueue[Said] = SimpleQueue()
         self._orders: SimpleQueue[Order | None] = SimpleQueue()
-        self._executor = LocalExecutor(1, cores_per_trial=settings.cores_per_trial, limits=settings.limits)
+        self._executor = LocalExecutor(
+            1,
+            cores_per_trial=settings.cores_per_trial,
+            gpus_per_trial=settings.gpus_per_trial,
+            limits=settings.limits,
+        )
         threading.Thread(target=self._serve, args=(settings,), name="serve", daemon=True).start()
 
     def listen(self) -> list[Said]:
@@ -131,6 +134,7 @@ class Host:
     def _serve(self, settings: Settings) -> None:
         try:
             with self._file, closing(self._executor):
+                os.environ.update(_gpu_limits(settings))
                 self._executor.start_from(self._file, lasting_thread=True)
                 self._said.put(_place(settings))
                 while True:
@@ -142,10 +146,11 @@ class Host:
                     for event in self._executor.wait(WAIT_S):
                         self._said.put(event)
         except HpsearchError as error:
-            self._said.put(Broken(str(error)))
+            self._said.put(Broken(error))
         except Exception as error:
-            what = "the actor of a slot could not go on"
-            self._said.put(Broken(fault("executor", what, received=f"{type(error).__name__}: {error}")))
+            received = f"{type(error).__name__}: {error}"
+            message = fault("executor", "the actor of a slot could not go on", received=received)
+            self._said.put(Broken(SearchError(message)))
         finally:
             self._said.put(Left())
 
@@ -155,12 +160,18 @@ def _become_like_driver(settings: Settings) -> None:
     os.environ.update(settings.environment)
     if not ray.get_gpu_ids():  # else Ray has set it to them
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    if settings.shares_gpu:
+    if settings.shares_gpu and settings.trials_per_gpu == 1:
         os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
     own = [entry for entry in sys.path if not entry.startswith(os.path.dirname(ray.__file__))]
     sys.path[:] = [*settings.sys_path, *(entry for entry in own if entry not in settings.sys_path)]
     if os.path.isdir(settings.folder):
         os.chdir(settings.folder)
+
+
+def _gpu_limits(settings: Settings) -> Mapping[str, str]:
+    if not settings.shares_gpu or settings.trials_per_gpu == 1:
+        return {}
+    return gpu_memory.limits(os.environ["CUDA_VISIBLE_DEVICES"], settings.trials_per_gpu, of_all=True)
 
 
 def _place(settings: Settings) -> Place:

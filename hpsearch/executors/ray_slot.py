@@ -106,8 +106,8 @@ class RaySlot:
                     self._on_place(each)
                 case Event():
                     self._on_event(each)
-                case Broken(cause):
-                    self.error = SearchError(cause)
+                case Broken(error):
+                    self.error = error
                 case Left():
                     self.left = True
         if not self.left:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,22 +116,49 @@ NODES = [{"CPU": 8, "GPU": 2, "memory": 1e9}, {"CPU": 3, "GPU": 1}, {"CPU": 16, 
 
 
 @pytest.mark.parametrize(
-    ("nodes", "slots", "cores", "gpus", "demand", "room"),
+    ("nodes", "wanted", "demand", "room"),
     [
-        (NODES, None, 1, 1, Demand(1, 1), 3),
-        (NODES, None, 4, 1, Demand(4, 1), 2),
-        (NODES, None, 1, 2, Demand(1, 2), 1),
-        (NODES, 3, 1, 1, Demand(1, 1), 3),
-        (NODES, 4, 1, 1, Demand(1, 1 / 2), 6),
-        (NODES, 9, 1, 1, Demand(1, 1 / 3), 9),
-        (NODES, 9, 1, 2, Demand(1, 2), 1),
-        (NODES[2:], None, 3, 1, Demand(3, 0), 5),
-        (NODES[2:], 40, 3, 1, Demand(3, 0), 5),
+        (NODES, {}, Demand(1, 1), 3),
+        (NODES, {"cores_per_trial": 4}, Demand(4, 1), 2),
+        (NODES, {"gpus_per_trial": 2}, Demand(1, 2), 1),
+        (NODES, {"slots": 3}, Demand(1, 1), 3),
+        (NODES, {"slots": 4}, Demand(1, 1 / 2), 6),
+        (NODES, {"slots": 9}, Demand(1, 1 / 3), 9),
+        (NODES, {"slots": 9, "gpus_per_trial": 2}, Demand(1, 2), 1),
+        (NODES, {"trials_per_gpu": 4}, Demand(1, 1 / 4), 11),
+        (NODES, {"slots": 2, "trials_per_gpu": 3}, Demand(1, 1 / 3), 9),
+        (NODES[2:], {"cores_per_trial": 3}, Demand(3, 0), 5),
+        (NODES[2:], {"slots": 40, "cores_per_trial": 3, "trials_per_gpu": 2}, Demand(3, 0), 5),
     ],
 )
-def test_what_a_slot_takes_and_how_many_there_are(nodes, slots, cores, gpus, demand, room):
-    assert ray_cluster.demand(nodes, slots, cores, gpus) == demand
+def test_what_a_slot_takes_and_how_many_there_are(nodes, wanted, demand, room):
+    assert ray_cluster.demand(nodes, ResourcesSection(**wanted)) == demand
     assert ray_cluster.room(nodes, demand) == room
+
+
+def test_gpus_are_given_out_several_to_a_slot_or_shared(make, log):
+    def perform(job, channel):
+        names = ("CUDA_VISIBLE_DEVICES", "TF_FORCE_GPU_ALLOW_GROWTH")
+        return Result({name: os.environ.get(name, "") for name in names}, {}, 1, 1, 0)
+
+    for wanted, expected in (({"gpus_per_trial": 2}, {"0,1"}), ({"slots": 3}, {"0", "1"})):
+        executor = make(**wanted)
+        executor.start(perform)
+        happened = drive(executor, [trial(number) for number in range(3)], log)
+        executor.close()
+        growing = "true" if "slots" in wanted else ""
+        for bodies in happened.values():
+            assert bodies[-1].params["CUDA_VISIBLE_DEVICES"] in expected
+            assert bodies[-1].params["TF_FORCE_GPU_ALLOW_GROWTH"] == growing
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="it would tell the memory there is")
+def test_gpu_memory_that_is_not_known_is_told(make, log):
+    executor = make(slots=1, trials_per_gpu=2)
+    executor.start(lambda _job, _channel: DONE)
+    executor.submit(0, trial(0), log=str(log))
+    with pytest.raises(UsageError, match=r"^resources.trials_per_gpu: a GPU's memory cannot be divided"):
+        wait_for(executor, Started)
 
 
 def test_a_trial_that_fits_no_node_is_told(make):
