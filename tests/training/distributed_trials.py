@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "2"
@@ -151,6 +152,30 @@ def compared(name, *args, **options):
     }
 
 
+class KilledError(BaseException):
+    """Stands for the death of the process."""
+
+
+class Mortal(FakeDriver):
+    """A driver whose worker dies after its first epoch."""
+
+    def report(self, epoch, *, await_answer):
+        if self.epochs:
+            raise KilledError
+        return super().report(epoch, await_answer=await_answer)
+
+
+def resumed(*args, **options):
+    """Compares a trial that is killed and goes on with one that is left in peace."""
+    _, weights = trial("in_peace", *args, **options)
+    with suppress(KilledError):
+        run.run_trial(experiment(*args, **options), TrialSpec(0, {}, 3, str(FOLDER / "killed")), Mortal())
+    had_state = (FOLDER / "killed" / "state.npz").exists()
+    told, others = trial("killed", *args, **options)
+    same = all(np.array_equal(left, right) for left, right in zip(weights, others, strict=True))
+    return {"had_state": had_state, "epochs": len(told["epochs"]), "same_bits": same}
+
+
 def probed(*args, **options):
     """Returns the metrics that a probe finds, or what it says is wrong."""
     asked = experiment(*args, **options)
@@ -206,9 +231,6 @@ seen = {
     "unbuilt": trial("unbuilt", unbuilt)[0],
     "own_fit": trial("own_fit", OwnFit(), epochs=9, early_stopping={"patience": 1, "min_delta": 9.0})[0],
 }
-for number in range(2):
-    seen[f"pruned-{number}"], weights = trial(
-        f"pruned-{number}", network(noisy, policy="mixed_float16"), keep=1, deterministic=True
-    )
-    seen[f"pruned-{number}"]["weights"] = [array.tolist() for array in weights]
+seen["pruned"] = trial("pruned", network(noisy, policy="mixed_float16"), keep=1)[0]
+seen["resumed"] = resumed(network(noisy), deterministic=True, checkpoints={"state_every_s": 0.0})
 (FOLDER / "seen.json").write_text(json.dumps(seen))

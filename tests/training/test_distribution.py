@@ -56,6 +56,7 @@ def seen(folder) -> dict:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # of all that the process does
 class TestOnTwoDevices:
     @pytest.mark.parametrize("name", ["one_row_left", "odd_batch", "normalised_and_clipped"])
     def test_the_numbers_are_those_of_one(self, seen, name):
@@ -67,13 +68,13 @@ class TestOnTwoDevices:
     def test_a_loss_that_is_a_sum(self, seen):
         assert seen["summed"]["weights"] < 2e-6
 
-    def test_pruning_and_mixed_precision_with_the_same_bits_each_time(self, seen):
-        one, two = seen["pruned-0"], seen["pruned-1"]
-        assert one["pruned"]
-        assert len(one["epochs"]) == 1
-        assert one["facts"]["devices"] == 2
-        assert np.isfinite(one["epochs"][0]["loss"])
-        assert one["weights"] == two["weights"]
+    def test_pruning_and_mixed_precision(self, seen):
+        assert seen["pruned"]["pruned"]
+        assert len(seen["pruned"]["epochs"]) == 1
+        assert np.isfinite(seen["pruned"]["epochs"][0]["loss"])
+
+    def test_a_trial_that_was_killed_goes_on_to_the_same_bits(self, seen):
+        assert seen["resumed"] == {"had_state": True, "epochs": 2, "same_bits": True}
 
     def test_a_fit_of_the_users_own_and_early_stopping(self, seen):
         assert seen["own_fit"]["facts"]["devices"] == 2
@@ -109,6 +110,7 @@ class TestOnTwoDevices:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # of all that the process does
 class TestProbe:
     @pytest.mark.parametrize("name", ["probe", "probe_unbuilt"])
     def test_it_finds_the_metrics(self, seen, name):
@@ -137,6 +139,7 @@ class TestProbe:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_tensorflow_is_told_the_memory_limit(seen):
     assert seen["gpu_memory_limit"] == 1234
 
