@@ -133,8 +133,8 @@ def test_the_first_interrupt_leaves_a_study_that_goes_on(tmp_path, slots):
 
 
 DRIVER = """
-from test_driver import Toys
-search = ToySearch({path!r}, {strategy!r}, {space!r}, trials={trials}, slots={slots}, toy={"pause_s": 0.01})
+from hpsearch.testing.searching import ToySearch
+search = ToySearch({path!r}, {strategy!r}, {space!r}, trials={trials}, slots={slots}, toy={{"pause_s": 0.01}})
 print(search.run())
 """
 

@@ -312,7 +312,7 @@ class TestSuggest:
         assert parameter.contains(value)
         assert type(value) is type(parameter.default)
         if parameter.size is not None:
-            assert value in [parameter.at(i) for i in range(min(parameter.size, 1100))]
+            assert value in [parameter.at(i) for i in range(parameter.size)]
         again = optuna.trial.Trial(study, trial._trial_id)
         assert suggest(again, parameter) == value
         study.tell(trial, 0.0)

@@ -96,7 +96,11 @@ class Server:
 
     def stop(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)
-        return self.process.wait(20)
+        code = self.process.wait(20)
+        deadline_s = time.monotonic() + 10
+        while self.is_listening() and time.monotonic() < deadline_s:  # its port may close a moment later
+            time.sleep(0.05)
+        return code
 
     def is_listening(self) -> bool:
         with socket.socket() as probe:
