@@ -12,7 +12,6 @@ from urllib.request import urlopen
 
 import pytest
 
-from hpsearch.testing.trackers import METRIC, RunView, StudyView
 from hpsearch.tracking.store import set_defaults
 
 set_defaults()
@@ -24,45 +23,6 @@ def uri(template, tmp_path):
     folder.mkdir()
     shutil.copy(template, folder / "mlflow.db")
     return f"sqlite:///{folder}/mlflow.db"
-
-
-@pytest.fixture(scope="session")
-def read_study():
-    return _read_study
-
-
-def _read_study(uri, experiment="digits", model="digits"):
-    """Returns all that a tracker wrote, read with MLflow's own client; fails if a thing is there twice."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(uri)
-    view = StudyView()
-    for run in client.search_runs([client.get_experiment_by_name(experiment).experiment_id]):
-        tags = run.data.tags
-        histories = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
-        points = {name: [(m.step, m.value) for m in history] for name, history in histories.items()}
-        if tags["hpsearch.kind"] == "study":
-            view.status = run.info.status
-            view.best = points.get(f"best_{METRIC}", [])
-            continue
-        number = int(tags["hpsearch.trial"])
-        assert number not in view.runs, "a trial has two runs"
-        final = {name: value for name, value in run.data.metrics.items() if name.startswith("best_")}
-        assert all(len(points[name]) == 1 for name in final), "a final metric was sent twice"
-        view.runs[number] = RunView(
-            status=run.info.status,
-            state=tags["hpsearch.state"],
-            params=dict(run.data.params),
-            series={name: series for name, series in points.items() if name not in final},
-            best={name.removeprefix("best_"): value for name, value in final.items()},
-            cause=tags.get("hpsearch.failure_cause"),
-            kind=tags.get("hpsearch.failure_kind"),
-        )
-    for version in client.search_model_versions(f"name='{model}'"):
-        view.versions[str(version.version)] = int(version.tags["hpsearch.trial"])
-    if view.versions:
-        view.champion = str(client.get_model_version_by_alias(model, "champion").version)
-    return view
 
 
 class Server:

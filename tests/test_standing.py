@@ -1,0 +1,88 @@
+"""How a search stands, and the time it took."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpsearch.standing import Clock, Standing
+from hpsearch.study import TrialView
+from hpsearch.trial import Failure, FailureKind, TrialState
+from hpsearch.trial_record import TRIAL_OUTCOME
+
+
+def _view(number, *values, state=TrialState.COMPLETE, infeasible=False):
+    failure = Failure(FailureKind.NAN, "diverged") if state is TrialState.FAILED else None
+    return TrialView(number, state, {}, values, {}, 1, 1, 1.0, None, failure, infeasible=infeasible)
+
+
+def test_the_best_and_the_states():
+    standing = Standing({"val_accuracy": "maximize"})
+    assert standing.best is None
+    for number, value in enumerate([0.3, 0.5, 0.5]):
+        standing.add(_view(number, value))
+    standing.add(_view(3, 0.9, state=TrialState.PRUNED))
+    standing.add(_view(4, state=TrialState.FAILED))
+    assert standing.best.number == 1
+    assert standing.finished == 5
+    assert {s: n for s, n in standing.states.items() if n} == {"COMPLETE": 3, "PRUNED": 1, "FAILED": 1}
+
+
+def test_the_leader_of_a_front_is_its_earliest():
+    standing = Standing({"val_accuracy": "maximize", "latency_ms": "minimize"})
+    standing.add(_view(0, 0.5, 10.0))
+    standing.add(_view(1, 0.9, 20.0))
+    assert standing.best.number == 0
+    standing.add(_view(2, 0.95, 9.0))
+    assert standing.best.number == 2
+
+
+def test_failures_in_a_row():
+    standing = Standing({"val_accuracy": "maximize"})
+    failed, infeasible = TrialState.FAILED, {"state": TrialState.FAILED, "infeasible": True}
+    for number, kinds in enumerate([infeasible, infeasible, {"state": failed}]):
+        standing.add(_view(number, **kinds))
+    assert standing.failures_in_a_row == 3
+    standing.add(_view(3, 0.5))
+    assert standing.failures_in_a_row == 0
+    for number, kinds in enumerate([{"state": failed}, infeasible, infeasible, {"state": failed}], start=4):
+        standing.add(_view(number, **kinds))
+    assert standing.failures_in_a_row == 2
+
+
+class _Ended:
+    def __init__(self, start_s, end_s):
+        self.datetime_complete = datetime.fromtimestamp(end_s, UTC)
+        self.user_attrs = {TRIAL_OUTCOME: {"wall_s": end_s - start_s}}
+
+
+def _covered(spans):
+    """Counts the tenths of seconds that lie in some span."""
+    return len({tick for start, end in spans for tick in range(start, end)}) / 10
+
+
+_SPANS = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 30)), max_size=12)
+
+
+@settings(deadline=None)
+@given(_SPANS)
+def test_time_is_counted_once_however_trials_overlap(starts):
+    spans = sorted(((start, start + length) for start, length in starts), key=lambda span: span[1])
+    clock = Clock()
+    for start, end in spans:
+        clock.add(_Ended(start / 10, end / 10))
+    assert clock.searched_s() == pytest.approx(_covered(spans), abs=1e-4)
+
+
+@settings(deadline=None)
+@given(_SPANS, st.integers(0, 130))
+def test_the_time_of_running_trials_counts_from_the_first(starts, since):
+    from unittest import mock
+
+    spans = sorted(((start, start + length) for start, length in starts), key=lambda span: span[1])
+    clock = Clock()
+    for start, end in spans:
+        clock.add(_Ended(start / 10, end / 10))
+    with mock.patch("hpsearch.standing.time.time", return_value=14.0):
+        assert clock.searched_s(since / 10) == pytest.approx(_covered([*spans, (since, 140)]), abs=1e-4)
