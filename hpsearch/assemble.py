@@ -16,7 +16,7 @@ from pathlib import Path
 from hpsearch import champion, datasets, executors, models
 from hpsearch.checking import CheckReport, check_on, error_of
 from hpsearch.disk import is_full
-from hpsearch.driver import End, Plan, Search, trial_seed
+from hpsearch.driver import Search, trial_seed
 from hpsearch.errors import ExportError, SearchError, StudyError, UsageError, fault
 from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
@@ -25,8 +25,10 @@ from hpsearch.files import write_text
 from hpsearch.jobs import perform, warm_up
 from hpsearch.listener import Listener
 from hpsearch.opening import open_optuna, record_of
+from hpsearch.plan import End, Plan
 from hpsearch.policies import policies
 from hpsearch.retelling import retell
+from hpsearch.retention import Retention
 from hpsearch.study import STUDY_FACTS, Study, StudyFolder, TrialView, find_study
 from hpsearch.tracking import Tracker
 from hpsearch.tracking.store import resolve
@@ -222,9 +224,12 @@ def sync(study: Study, *, uri: str | None = None) -> SyncReport:
         place = str(folder.trial(trial.number))
         return TrialSpec(trial.number, trial.params, seed, place, attempt=trial.attempts)
 
+    told = Retention(folder, experiment.checkpoints, study.objectives).told
     with folder.lock(), _tracker(experiment) as tracker:
         tracker.open_study(record_of(experiment, folder, study.facts))
-        _, _, missing = retell(study.optuna.get_trials(deepcopy=False), study.objectives, spec_of, tracker)
+        _, _, missing = retell(
+            study.optuna.get_trials(deepcopy=False), study.objectives, spec_of, tracker, told
+        )
         for trial in study.trials:
             if not trial.finished:
                 tracker.interrupt_trial(trial.number)
@@ -318,6 +323,8 @@ def _plan(experiment: Experiment, folder: StudyFolder, report: CheckReport) -> P
         on_failure=policies(budget.on_failure),
         trial_timeout_s=experiment.resources.trial_timeout_s,
         silence_timeout_s=experiment.resources.silence_timeout_s,
+        checkpoints=experiment.checkpoints,
+        champion=(Study(folder).champion or {}).get("trial"),
         prunes=report.strategy.prunes,
         one_build_at_a_time=report.space.size() is not None,
     )
@@ -337,3 +344,5 @@ def _crown(
         raise SearchError(fault(f"study {folder.name}", what, advice="`hpsearch trials` shows why."))
     listener.on_message("Testing, exporting and registering the best model ...")
     champion.crown(experiment, study, folder, report.probe.data, executor, tracker)
+    number = study.best[0].number
+    Retention(folder, experiment.checkpoints, study.objectives, number).add(*study.trials)

@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +27,13 @@ from hpsearch.errors import SearchError, SpaceError, fault
 from hpsearch.executors import Built, Event, Executor, Report, Started, Suggest
 from hpsearch.interrupts import interrupts
 from hpsearch.listener import Listener
-from hpsearch.objective import Objective
-from hpsearch.policies import MOST_INTERRUPTIONS, Policies, Policy, decide, judge, needs_solitude
+from hpsearch.plan import End, Plan
+from hpsearch.policies import MOST_INTERRUPTIONS, Policy, decide, judge, needs_solitude
 from hpsearch.retelling import log_best, retell
-from hpsearch.space import Override, Parameter, SpaceExhausted, suggest, trial_values
+from hpsearch.retention import Retention
+from hpsearch.space import Parameter, SpaceExhausted, suggest, trial_values
 from hpsearch.standing import Clock, Standing
-from hpsearch.study import StudyFolder, TrialView, view_trial
+from hpsearch.study import TrialView, view_trial
 from hpsearch.tracking import Tracker
 from hpsearch.trial import Epoch, Failure, FailureKind, Outcome, TrialSpec, Value
 from hpsearch.trial_record import (
@@ -49,37 +49,6 @@ if TYPE_CHECKING:
 
 POLL_S = 0.25
 """How long the driver waits at most before it looks at Ctrl-C and the clock."""
-
-
-class End(StrEnum):
-    """Why a search stopped."""
-
-    TRIALS = "trials"
-    TIME = "time"
-    EXHAUSTED = "exhausted"
-    INTERRUPTED = "interrupted"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the driver must know of the experiment."""
-
-    folder: StudyFolder
-    where: str
-    """The experiment's file, for messages."""
-    objectives: tuple[Objective, ...]
-    overrides: Mapping[str, Override]
-    seed: int
-    trials: int | None
-    timeout_s: float | None
-    max_failures_in_a_row: int
-    on_failure: Policies
-    trial_timeout_s: float | None
-    silence_timeout_s: float | None
-    prunes: bool
-    """Whether the strategy has a pruner, so that a worker waits for an answer after each epoch."""
-    one_build_at_a_time: bool
-    """Whether a trial must have chosen all its values before the next is proposed (finite spaces)."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +98,7 @@ class Search:
         self._metrics = tuple(self._objectives)
         self._standing = Standing(self._objectives)
         self._clock = Clock()
+        self._retention = Retention(plan.folder, plan.checkpoints, self._objectives, plan.champion)
         self._running: dict[int, _Running] = {}
         self._waiting: list[_Waiting] = []
         self._interruptions: Counter[int] = Counter()
@@ -174,8 +144,11 @@ class Search:
         def spec_of(trial: TrialView) -> TrialSpec:
             return self._spec(trial.number, trial.params, trial.attempts)
 
+        self._retention.add(*(view_trial(t, self._metrics) for t in trials if t.state.is_finished()))
         # The records of the last trials may not have left the earlier driver.
-        self._standing, self._clock, _ = retell(trials, self._objectives, spec_of, self._tracker)
+        self._standing, self._clock, _ = retell(
+            trials, self._objectives, spec_of, self._tracker, self._retention.told
+        )
 
     def _fill(self) -> End | None:
         """Fills the free slots; returns why no more trials will be asked for, or None."""
@@ -309,7 +282,9 @@ class Search:
         else:
             frozen = self._study.tell(running.trial, [outcome.metrics[metric] for metric in self._metrics])
         trial = view_trial(frozen, self._metrics)
-        self._tracker.finish_trial(replace(running.spec, params=trial.params), trial.state, outcome)
+        spec = replace(running.spec, params=trial.params)
+        self._tracker.finish_trial(spec, trial.state, self._retention.told(outcome))
+        self._retention.add(trial)
         self._standing.add(trial)
         self._clock.add(frozen)
         log_best(self._standing, self._metrics, self._tracker)

@@ -17,6 +17,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from hpsearch import experiment_file
 from hpsearch.errors import ExperimentError, fault
+from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.experiment_errors import Expected, Origin, explain, reject
 from hpsearch.experiment_failures import FailureSection
 from hpsearch.experiment_forms import (
@@ -235,6 +236,7 @@ class Experiment(Section):
         training: Epochs, batch size, optimizer, early stopping.
         resources: Where trials run, and how many at a time.
         tracking: Where records go.
+        checkpoints: Which trials' models stay on the disk.
         export: What the best model becomes.
         workdir: Folder of the studies. Default: `runs`.
 
@@ -270,6 +272,7 @@ class Experiment(Section):
     training: TrainingSection = TrainingSection()
     resources: ResourcesSection = ResourcesSection()
     tracking: TrackingSection = TrackingSection()
+    checkpoints: CheckpointsSection = CheckpointsSection()
     export: ExportSection = ExportSection()
     workdir: str = Field(default="runs", min_length=1)
     """Folder of the studies, from the working folder."""

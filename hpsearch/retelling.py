@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hpsearch.standing import Clock, Standing
 from hpsearch.study import TrialView, view_trial
 from hpsearch.tracking import Tracker
-from hpsearch.trial import TrialSpec
+from hpsearch.trial import Failure, Result, TrialSpec
 from hpsearch.trial_record import read_outcome
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def retell(
     objectives: Mapping[str, str],
     spec_of: Callable[[TrialView], TrialSpec],
     tracker: Tracker,
+    told: Callable[[Result | Failure], Result | Failure] = lambda outcome: outcome,
 ) -> tuple[Standing, Clock, tuple[int, ...]]:
     """Tells a tracker of every finished trial, and who was best after each, in the order of their ends.
 
@@ -28,6 +29,7 @@ def retell(
         objectives: Direction by metric.
         spec_of: Returns the job that a trial was.
         tracker: Its study is open. It leaves out what it holds already.
+        told: Returns an outcome as it is told. Default: as it is.
 
     Returns:
         How the search stands, the time it took so far, and the numbers of the trials of which something
@@ -41,7 +43,7 @@ def retell(
         if outcome is None:
             continue
         trial = view_trial(frozen, metrics)
-        if tracker.finish_trial(spec_of(trial), trial.state, outcome):
+        if tracker.finish_trial(spec_of(trial), trial.state, told(outcome)):
             missing.append(trial.number)
         standing.add(trial)
         clock.add(frozen)

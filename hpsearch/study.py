@@ -305,11 +305,13 @@ class Study:
         """
         file = self._folder.trial(trial) / "model.keras"
         if not file.exists():
+            files = {t.number: self._folder.trial(t.number) / "model.keras" for t in self.ranking}
+            there = [number for number, each in files.items() if each.exists()]
             raise StudyError(
                 fault(
                     f"study {self.name}",
                     f"trial {trial} left no model",
-                    expected="one of " + ", ".join(str(t.number) for t in self.ranking[:10]),
+                    expected="one of " + ", ".join(map(str, there[:10])) if there else None,
                     received=trial,
                 )
             )

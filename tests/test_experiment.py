@@ -209,7 +209,7 @@ def test_all_errors_are_listed_in_the_order_of_the_fields():
         "max_failures_in_a_row, on_failure; received 5. Did you mean `trials`?",
         "Experiment: training.epochs: wrong type; expected an integer of at least 1; received true.",
         "Experiment: colour: unknown key; expected one of name, model, data, objective, search, training, "
-        "resources, tracking, export, workdir; received 'red'.",
+        "resources, tracking, checkpoints, export, workdir; received 'red'.",
     ]
 
 

@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
+from hpsearch.retention import disk_use
+from hpsearch.study import StudyFolder
+
 if TYPE_CHECKING:
     from hpsearch.checking import CheckReport
     from hpsearch.study import Study, TrialView
@@ -45,6 +48,7 @@ def study_document(study: Study) -> dict[str, Any]:
         "study": study.name,
         "state": study.state,
         "folder": str(study.folder),
+        "disk_bytes": dataclasses.asdict(disk_use(StudyFolder(study.folder))),
         "objectives": dict(study.objectives),
         "trials": counts(study),
         "best": [trial_document(trial, study.objectives) for trial in study.best],

@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.cli.documents import counts, param_names
+from hpsearch.retention import MIB, disk_use
+from hpsearch.study import StudyFolder
 from hpsearch.trial import Failure, RateRangeResult, TrialState
 
 if TYPE_CHECKING:
@@ -113,6 +115,7 @@ def one_trial(trial: TrialView, test: Mapping[str, float], objectives: Iterable[
 
 def study_facts(study: Study) -> Table:
     """Says how a study stands."""
+    used = disk_use(StudyFolder(study.folder))
     rows = [
         ("study", study.name),
         ("state", study.state),
@@ -124,6 +127,7 @@ def study_facts(study: Study) -> Table:
         ),
         *_champion_rows(study.champion, study.objectives),
         ("folder", str(study.folder)),
+        ("disk", f"{size(used.total)}, {size(used.models)} of it the models of trials"),
     ]
     return _facts(rows)
 
@@ -263,6 +267,11 @@ def failure(failed: Failure, attempts: int) -> str:
     """Says why a trial failed: `nan: the loss became nan at epoch 2`, `crash, after 2 attempts: ...`."""
     often = f", after {attempts} attempts" if attempts > 1 else ""
     return f"{failed.kind}{often}: {failed.cause}"
+
+
+def size(size_bytes: int) -> str:
+    """Writes a size: `12.3 MiB`."""
+    return f"{size_bytes / MIB:.1f} MiB"
 
 
 def describe(params: Mapping[str, object]) -> str:

@@ -12,15 +12,17 @@ from typing import Any
 import optuna
 
 from hpsearch import strategies
-from hpsearch.driver import End, Plan, Search
+from hpsearch.driver import Search
 from hpsearch.executors import Executor
 from hpsearch.executors.inline import InlineExecutor
 from hpsearch.executors.local import LocalExecutor
 from hpsearch.experiment import StrategySection
+from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.experiment_failures import FailureSection
 from hpsearch.journal import open_storage
 from hpsearch.listener import Listener
 from hpsearch.objective import Objective
+from hpsearch.plan import End, Plan
 from hpsearch.policies import policies
 from hpsearch.space import Override
 from hpsearch.strategies import Context
@@ -59,6 +61,7 @@ class ToySearch:
     on_failure: Mapping[str, Any] = field(default_factory=dict)
     trial_timeout_s: float | None = None
     silence_timeout_s: float | None = None
+    checkpoints: Mapping[str, Any] = field(default_factory=dict)
     tracker: Tracker = field(default_factory=MemoryTracker)
     executor: Callable[[], Executor] | None = None
     """Default: inline for one slot, else local."""
@@ -88,6 +91,8 @@ class ToySearch:
             on_failure=policies(FailureSection(**self.on_failure)),
             trial_timeout_s=self.trial_timeout_s,
             silence_timeout_s=self.silence_timeout_s,
+            checkpoints=CheckpointsSection(**self.checkpoints),
+            champion=(self.study.champion or {}).get("trial"),
             prunes=strategy.prunes,
             one_build_at_a_time=space.size() is not None,
         )

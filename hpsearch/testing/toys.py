@@ -85,6 +85,7 @@ def toy_trial(
     epochs: int = 3,
     pause_s: float = 0.0,
     fail_every: int = 0,
+    model_bytes: int = 0,
     fate: Callable[[TrialSpec, Mapping[str, Value]], Failure | None] = lambda _spec, _params: None,
 ) -> Outcome:
     """Plays one trial: chooses values, reports `epochs` epochs, leaves `history.csv` in its folder.
@@ -96,6 +97,7 @@ def toy_trial(
         epochs: How many to report.
         pause_s: Seconds each takes.
         fail_every: Every so many trials one fails. Default: none.
+        model_bytes: Size of the file it leaves as `model.keras`. Default: it leaves none.
         fate: Called when the model stands: it may return a failure, hang, kill the process. Default: none.
     """
     if not isinstance(job, TrialSpec):
@@ -121,4 +123,7 @@ def toy_trial(
     rows = [f"{row},{1.0 / row},{best * row / epochs}" for row in range(1, epochs + 1)]
     text = "\n".join(["epoch,loss,val_accuracy", *rows])
     (Path(job.folder) / "history.csv").write_text(text, encoding="utf-8")
-    return Result(params, metrics, epochs, number, epochs * pause_s, files=("history.csv",))
+    files = ("history.csv", "model.keras") if model_bytes else ("history.csv",)
+    if model_bytes:
+        (Path(job.folder) / "model.keras").write_bytes(b"\0" * model_bytes)
+    return Result(params, metrics, epochs, number, epochs * pause_s, files=files)

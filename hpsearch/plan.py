@@ -1,0 +1,48 @@
+"""What the driver must know of an experiment, and why it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hpsearch.experiment_checkpoints import CheckpointsSection
+from hpsearch.objective import Objective
+from hpsearch.policies import Policies
+from hpsearch.space import Override
+from hpsearch.study import StudyFolder
+
+
+class End(StrEnum):
+    """Why a search stopped."""
+
+    TRIALS = "trials"
+    TIME = "time"
+    EXHAUSTED = "exhausted"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the driver must know of the experiment."""
+
+    folder: StudyFolder
+    where: str
+    """The experiment's file, for messages."""
+    objectives: tuple[Objective, ...]
+    overrides: Mapping[str, Override]
+    seed: int
+    trials: int | None
+    timeout_s: float | None
+    max_failures_in_a_row: int
+    on_failure: Policies
+    trial_timeout_s: float | None
+    silence_timeout_s: float | None
+    checkpoints: CheckpointsSection
+    """Which trials' models stay."""
+    champion: int | None
+    """The trial that was selected when the search last ended."""
+    prunes: bool
+    """Whether the strategy has a pruner, so that a worker waits for an answer after each epoch."""
+    one_build_at_a_time: bool
+    """Whether a trial must have chosen all its values before the next is proposed (finite spaces)."""
