@@ -236,7 +236,7 @@ class Experiment(Section):
         training: Epochs, batch size, optimizer, early stopping.
         resources: Where trials run, and how many at a time.
         tracking: Where records go.
-        checkpoints: Which trials' models stay on the disk.
+        checkpoints: Which models are written, and which stay on the disk.
         export: What the best model becomes.
         workdir: Folder of the studies. Default: `runs`.
 
@@ -339,8 +339,7 @@ class Experiment(Section):
         search = {
             key: values["search"][key] for key in ("strategy", "seed", "space") if key in values["search"]
         }
-        for key in ("checkpoints", "tensorboard"):
-            values["training"].pop(key, None)
+        values["training"].pop("tensorboard", None)
         kept = {key: values[key] for key in ("model", "data", "objective", "training")}
         return flatten({**kept, "search": search})
 

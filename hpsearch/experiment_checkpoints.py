@@ -1,4 +1,4 @@
-"""Which trials' models stay on the disk: the section `checkpoints` of an experiment."""
+"""Which models are written, and which stay on the disk: the section `checkpoints` of an experiment."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Annotated
 from pydantic import Field
 
 from hpsearch.experiment_errors import Expected
-from hpsearch.experiment_forms import Section
+from hpsearch.experiment_forms import Count, Section
 
 
 class CheckpointsSection(Section):
-    """Which trials' models stay on the disk. Records, histories and pictures always do.
+    """Which models a trial writes, and which stay on the disk. Records, histories and pictures always do.
 
-    Where not all stay, MLflow receives the champion's model only.
+    A trial's `model.keras` is its best epoch's. Where not all trials' stay, MLflow receives the champion's
+    only.
     """
 
     keep: Annotated[
@@ -25,6 +26,13 @@ class CheckpointsSection(Section):
     several objectives the Pareto front stays with `best`."""
     max_size_mib: float | None = Field(default=None, gt=0)
     """What all models together may take, in MiB: the worst are deleted first. Default: no limit."""
+
+    last: bool = False
+    """Whether a trial also keeps its last epoch's model, in its folder `checkpoints/`."""
+    every: Count | None = None
+    """Keep there the model after each of so many epochs, too. Default: none."""
+    state_every_s: float = Field(default=10.0, ge=0)
+    """Seconds, at least, between two savings of what a trial needs to go on after a crash; 0: every epoch."""
 
     @property
     def best(self) -> int | None:

@@ -104,17 +104,6 @@ class EarlyStopping(Section):
     """Default: the first objective."""
 
 
-class Checkpoints(Section):
-    """Models kept beside `model.keras`, which is the best epoch's, in the trial's folder `checkpoints/`."""
-
-    last: bool = False
-    """Whether to keep the last epoch's model."""
-    every: Count | None = None
-    """Keep the model after each of so many epochs."""
-    state_every_s: float = Field(default=10.0, ge=0)
-    """Seconds, at least, between two savings of what a trial needs to go on after a crash; 0: every epoch."""
-
-
 class TrainingSection(Section):
     """How each trial trains.
 
@@ -188,7 +177,6 @@ class TrainingSection(Section):
     distribute: Literal["data"] | None = None
     """`data`: each batch is divided among the slot's GPUs, or among `cores_per_trial` CPU devices. A train
     step or loop of your own must do what `tf.distribute` asks of one."""
-    checkpoints: Checkpoints = Checkpoints()
     tensorboard: bool = False
     """Whether to write TensorBoard's logs, into the trial's folder `tensorboard/`."""
     deterministic: bool = False

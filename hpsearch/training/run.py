@@ -104,7 +104,7 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
         validate,
         channel,
         prunable=spec.prunable,
-        keep=keeper(experiment.training.checkpoints, folder),
+        keep=keeper(experiment.checkpoints, folder),
         reporting=prepared.reporting,
     )
     training = training_data(experiment, prepared, data, seed=spec.seed)
@@ -158,7 +158,7 @@ def _kept_state(
         return
     identity = record.identity(experiment, spec, ledger.chosen)
     identity |= {"data": data.digest, "keras": keras.__version__, **runtime.facts()}
-    every_s = experiment.training.checkpoints.state_every_s
+    every_s = experiment.checkpoints.state_every_s
     state = StateKeeper(Path(spec.folder), identity, watch, prepared.callbacks, every_s=every_s)
     try:
         yield state

@@ -1,4 +1,4 @@
-"""Models in files: the best epoch's, and the checkpoints of `training.checkpoints`."""
+"""Models in files: the best epoch's, and those of the section `checkpoints`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpsearch.training.record import CHECKPOINTS
 from hpsearch.training.schedules import portable
 
 if TYPE_CHECKING:
-    from hpsearch.experiment_training import Checkpoints
+    from hpsearch.experiment_checkpoints import CheckpointsSection
     from hpsearch.training.watch import Keep
     from hpsearch.trial import Epoch
 
@@ -44,7 +44,7 @@ def save_model(target: Path, model: Any) -> str:
     return target.name
 
 
-def keeper(checkpoints: Checkpoints, folder: Path) -> Keep | None:
+def keeper(checkpoints: CheckpointsSection, folder: Path) -> Keep | None:
     """Returns what keeps models after epochs: `checkpoints/last.keras`, `checkpoints/epoch-0005.keras`.
 
     They stay in the trial's folder; they are no part of its result, and not sent to the tracker.

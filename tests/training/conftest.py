@@ -24,13 +24,18 @@ def spec(tmp_path: Path) -> TrialSpec:
 @pytest.fixture(scope="session")
 def make_experiment() -> Callable[..., Experiment]:
     def make(
-        model: Any = small, data: Any = None, objective: Any = "val_f1_macro", **training: Any
+        model: Any = small,
+        data: Any = None,
+        objective: Any = "val_f1_macro",
+        checkpoints: Any = None,
+        **training: Any,
     ) -> Experiment:
         return Experiment(
             name="test",
             model=model,
             data=overlapping() if data is None else data,
             objective=objective,
+            checkpoints=checkpoints or {},
             training={"epochs": 3, "batch_size": 16, **training},
         )
 

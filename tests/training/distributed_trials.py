@@ -118,6 +118,7 @@ def experiment(model, rows=33, *, batch=16, distribute="data", weighted=False, c
         model=model,
         data=data,
         objective="val_loss",
+        checkpoints={"state_every_s": 0.0},
         training=settings,
         resources={"cores_per_trial": cores},
     )
@@ -232,5 +233,5 @@ seen = {
     "own_fit": trial("own_fit", OwnFit(), epochs=9, early_stopping={"patience": 1, "min_delta": 9.0})[0],
 }
 seen["pruned"] = trial("pruned", network(noisy, policy="mixed_float16"), keep=1)[0]
-seen["resumed"] = resumed(network(noisy), deterministic=True, checkpoints={"state_every_s": 0.0})
+seen["resumed"] = resumed(network(noisy), deterministic=True)
 (FOLDER / "seen.json").write_text(json.dumps(seen))

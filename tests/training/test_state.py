@@ -80,21 +80,15 @@ class Mortal(FakeDriver):
         return answer
 
 
-def experiment(case, **changes):
+def experiment(case, state_every_s=0.0, **changes):
     model, shape, training = CASES[case]
     return Experiment(
         name="state",
         model=model,
         data=(rows(*shape), Y),
         objective="val_loss",
-        training={
-            "epochs": 6,
-            "batch_size": 16,
-            "deterministic": True,
-            "checkpoints": {"state_every_s": 0.0},
-            **training,
-            **changes,
-        },
+        checkpoints={"state_every_s": state_every_s},
+        training={"epochs": 6, "batch_size": 16, "deterministic": True, **training, **changes},
     )
 
 
@@ -169,5 +163,5 @@ def test_half_a_file_is_no_state(tmp_path):
 
 def test_a_state_is_written_seldom_unless_asked(tmp_path):
     with pytest.raises(KilledError):
-        trial(tmp_path, "mlp", 3, checkpoints={})
+        trial(tmp_path, "mlp", 3, state_every_s=10.0)
     assert not (tmp_path / FILE).exists()
