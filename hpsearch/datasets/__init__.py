@@ -7,7 +7,9 @@ names()            -> (blobs, digits, ...)
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from hpsearch.datasets.source import FORMS, read_source
 from hpsearch.datasets.split import split_source
 from hpsearch.errors import DataError, HpsearchError, did_you_mean, fault
 from hpsearch.references import is_reference, resolve, summary
+from hpsearch.shared import shared
 
 if TYPE_CHECKING:
     from hpsearch.experiment import DataSection
@@ -33,7 +36,8 @@ _last: list[tuple[DataSection, Data]] = []
 def load_data(section: DataSection) -> Data:
     """Loads a data set and splits it into training, validation and test rows, always the same way.
 
-    A second call with an equal section returns the same object.
+    A second call with an equal section returns the same object; other workers of the machine share its
+    arrays.
 
     Args:
         section: `name` is a built-in data set, `package.module:name` or `path/to/file.py:name`;
@@ -55,8 +59,12 @@ def load_data(section: DataSection) -> Data:
     Raises:
         DataError: It is missing or malformed.
     """
-    if _last and _same(_last[0][0], section):
-        return _last[0][1]
+    if not (_last and _same(_last[0][0], section)):
+        _last[:] = [(section, shared(_key(section), partial(_load, section)))]
+    return _last[0][1]
+
+
+def _load(section: DataSection) -> Data:
     general = {key: section.options[key] for key in _GENERAL if key in section.options}
     for key in ("stratify", "one_hot"):
         if not isinstance(general.get(key, True), bool):
@@ -81,10 +89,7 @@ def load_data(section: DataSection) -> Data:
             seed=section.seed,
             **general,
         )
-    if reconstruct:
-        data = reconstruction(data)
-    _last[:] = [(section, data)]
-    return data
+    return reconstruction(data) if reconstruct else data
 
 
 def names() -> tuple[str, ...]:
@@ -129,6 +134,12 @@ def _same(one: DataSection, other: DataSection) -> bool:
         )
     except ValueError:  # an option is an array: not comparable
         return False
+
+
+def _key(section: DataSection) -> str:
+    """Names a section's data among the workers of a search, which all have the same objects from Python."""
+    given = {key: getattr(section, key) for key in ("name", "options", "validation", "test", "seed")}
+    return json.dumps(given | {"target": section.target is not None}, sort_keys=True, default=repr)
 
 
 def _loaded(section: DataSection, options: dict[str, Any]) -> object:

@@ -57,6 +57,9 @@ class Split:
         for field in ("x", "y", "sample_weight"):
             object.__setattr__(self, field, _read_only(getattr(self, field)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Split, (self.x, self.y, self.sample_weight)  # unpickled arrays are read-only again
+
     def __len__(self) -> int:
         return len(next(self.arrays())[1])
 

@@ -94,16 +94,17 @@ class LocalExecutor:
         """
         if self._slots:
             raise SearchError(fault("executor", "it has been started already"))
-        file = tempfile.TemporaryFile(prefix="hpsearch-")  # noqa: SIM115
-        self._resources.callback(file.close)
+        file = self._resources.enter_context(_temporary_file())
+        shared = self._resources.enter_context(_temporary_file())
         payload.write(file, {"perform": perform, "warm_up": self._warm_up})
-        self.start_from(file)
+        self.start_from(file, shared)
 
-    def start_from(self, file: IO[bytes], *, lasting_thread: bool = False) -> None:
+    def start_from(self, file: IO[bytes], shared: IO[bytes], *, lasting_thread: bool = False) -> None:
         """Starts all workers with what `payload.write` has written.
 
         Args:
             file: Stays open until `close`.
+            shared: So does this one, through which workers share their data; empty at first.
             lasting_thread: Whether the one thread that uses the executor lives as long as this process,
                 though it is not the main thread. Workers then end with it even while they are stuck in C.
 
@@ -117,6 +118,7 @@ class LocalExecutor:
                     WorkerProcess,
                     environment | additions,
                     file.fileno(),
+                    shared.fileno(),
                     folder,
                     lasting_thread=lasting_thread,
                 )
@@ -224,3 +226,7 @@ class LocalExecutor:
 
     def _emit(self, event: Event) -> None:
         self._events.append(event)
+
+
+def _temporary_file() -> IO[bytes]:
+    return tempfile.TemporaryFile(prefix="hpsearch-")

@@ -1,29 +1,23 @@
 """The function that workers run, pickled once into an unlinked file that every worker maps.
 
-Arrays are laid beside the pickle, not in it, and mapped copy-on-write: ten workers hold one copy of the
-data set, a worker started later costs nothing, and the file is gone with the last process that has it
-open, however that process ends.
-
-    array · array · ... · pickle of (spans of the arrays, stream) · length of that pickle, 8 bytes
+Arrays are laid beside the pickle, not in it, and mapped copy-on-write: ten workers hold one copy, a worker
+started later costs nothing, and the file is gone with the last process that has it open, however that
+process ends.
 """
 
 from __future__ import annotations
 
 import io
-import mmap
 import pickle
-import struct
 import sys
 from types import FunctionType
 from typing import IO, Any
 
 import cloudpickle
 
+from hpsearch import mapped
 from hpsearch.errors import SearchError, fault
 from hpsearch.executors.unpicklable import unpicklable
-
-ALIGNMENT = 64  # bytes; what NumPy's and TensorFlow's vector instructions like
-LENGTH = struct.Struct("<Q")
 
 
 def write(file: IO[bytes], objects: dict[str, object]) -> None:
@@ -42,16 +36,7 @@ def write(file: IO[bytes], objects: dict[str, object]) -> None:
     except Exception as error:
         raise unpicklable(objects, error) from error
     try:
-        spans = []
-        for buffer in buffers:
-            file.write(b"\0" * (-file.tell() % ALIGNMENT))
-            raw = buffer.raw()
-            spans.append((file.tell(), raw.nbytes))
-            file.write(raw)
-        index = pickle.dumps((spans, stream.getvalue()))
-        file.write(index)
-        file.write(LENGTH.pack(len(index)))
-        file.flush()
+        mapped.write(file, stream.getvalue(), buffers)
     except OSError as error:
         raise SearchError(
             fault(
@@ -68,12 +53,8 @@ def read(descriptor: int) -> dict[str, Any]:
 
     Pickle looks classes up by module and name, and so can whoever loads a saved model with custom layers.
     """
-    view = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
-    (length,) = LENGTH.unpack(view[-LENGTH.size :])
-    spans, stream = pickle.loads(view[-LENGTH.size - length : -LENGTH.size])
-    unpickler = pickle.Unpickler(
-        io.BytesIO(stream), buffers=[view[start : start + size] for start, size in spans]
-    )
+    stream, buffers = mapped.read(descriptor)
+    unpickler = pickle.Unpickler(io.BytesIO(stream), buffers=buffers)
     objects: dict[str, Any] = unpickler.load()
     vars(sys.modules["__main__"]).update(unpickler.load())
     return objects

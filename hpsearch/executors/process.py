@@ -42,6 +42,7 @@ class WorkerProcess:
     Args:
         environment: All its environment variables.
         payload_fd: The file with the function to run.
+        shared_fd: The file through which workers share their data.
         folder: Its working directory.
         lasting_thread: Whether the calling thread lives as long as this process, as the main thread does.
 
@@ -50,13 +51,19 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, environment: Mapping[str, str], payload_fd: int, folder: str, *, lasting_thread: bool = False
+        self,
+        environment: Mapping[str, str],
+        payload_fd: int,
+        shared_fd: int,
+        folder: str,
+        *,
+        lasting_thread: bool = False,
     ) -> None:
         ours, theirs = Pipe()
         # Linux takes the end of the thread for the end of the parent.
         die_with_parent = lasting_thread or threading.current_thread() is threading.main_thread()
         sys_path = json.dumps([entry for entry in sys.path if isinstance(entry, str)])
-        arguments = [theirs.fileno(), payload_fd, int(die_with_parent)]
+        arguments = [theirs.fileno(), payload_fd, shared_fd, int(die_with_parent)]
         self._log = tempfile.TemporaryFile()  # what is said outside any job  # noqa: SIM115
         try:
             self._process = subprocess.Popen(
@@ -66,7 +73,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
-                pass_fds=(theirs.fileno(), payload_fd),
+                pass_fds=(theirs.fileno(), payload_fd, shared_fd),
                 start_new_session=True,
             )
         except OSError as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -146,6 +147,7 @@ class RayExecutor:
             trials_per_gpu=wanted.trials_per_gpu,
             shares_gpu=0 < demand.gpus < 1,
             witness=self._witness(),
+            shared=f"hpsearch-{uuid.uuid4().hex}",
             limits=self._limits,
         )
         spawn = partial(actors.remote, settings, ray_cluster.put(file))

@@ -14,11 +14,11 @@ import platform
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import ray
 import ray.util
@@ -55,6 +55,8 @@ class Settings:
     """The driver's working directory."""
     witness: str | None
     """A file that the driver keeps in the folder of the studies, to see whether this machine shares it."""
+    shared: str
+    """Name of the temporary file through which the workers of a machine share their data."""
     limits: WorkerLimits
 
     @classmethod
@@ -109,6 +111,7 @@ class Host:
         self._file = tempfile.TemporaryFile(prefix="hpsearch-")  # noqa: SIM115 (closed by `_serve`)
         self._file.write(payload.data)
         self._file.flush()
+        self._shared = os.path.join(tempfile.gettempdir(), settings.shared)
         self._said: SimpleQueue[Said] = SimpleQueue()
         self._orders: SimpleQueue[Order | None] = SimpleQueue()
         self._executor = LocalExecutor(
@@ -133,9 +136,9 @@ class Host:
 
     def _serve(self, settings: Settings) -> None:
         try:
-            with self._file, closing(self._executor):
+            with self._file, _shared_file(self._shared) as shared, closing(self._executor):
                 os.environ.update(_gpu_limits(settings))
-                self._executor.start_from(self._file, lasting_thread=True)
+                self._executor.start_from(self._file, shared, lasting_thread=True)
                 self._said.put(_place(settings))
                 while True:
                     while not self._orders.empty():
@@ -153,6 +156,18 @@ class Host:
             self._said.put(Broken(SearchError(message)))
         finally:
             self._said.put(Left())
+
+
+@contextmanager
+def _shared_file(path: str) -> Iterator[IO[bytes]]:
+    """Opens the file of that name, the first to come makes it; its name is gone with the first to leave."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        with open(descriptor, "r+b") as file:
+            yield file
+    finally:
+        with suppress(OSError):
+            os.unlink(path)
 
 
 def _become_like_driver(settings: Settings) -> None:

@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn
 
+from hpsearch import shared
 from hpsearch.channel import Perform
 from hpsearch.executors import Built, Report, Suggest, payload
 from hpsearch.executors.messages import Answer, FromWorker, Ready, Task, ToWorker
@@ -34,12 +35,13 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def main() -> None:
     """Serves the driver at the other end of the connection until it says stop, or dies.
 
-    The arguments come from `WorkerProcess`: the file descriptors of the connection and of the payload,
-    and 1 if the driver's thread that started this process lives as long as the driver.
+    The arguments come from `WorkerProcess`: the file descriptors of the connection, of the payload and of
+    the data that workers share, and 1 if the driver's thread that started this process lives as long as the
+    driver.
     """
-    connection_fd, payload_fd, die_with_parent = (int(argument) for argument in sys.argv[1:])
+    connection_fd, payload_fd, shared_fd, die_with_parent = (int(argument) for argument in sys.argv[1:])
     del sys.argv[1:]
-    for descriptor in (connection_fd, payload_fd):
+    for descriptor in (connection_fd, payload_fd, shared_fd):
         os.set_inheritable(descriptor, False)
     _follow_driver(connection_fd, die_with_parent=bool(die_with_parent))
     faulthandler.enable()
@@ -47,6 +49,7 @@ def main() -> None:
     atexit.register(_leave, done)  # registered first, runs last
     connection: Connection[FromWorker, ToWorker] = Connection(connection_fd)
 
+    shared.use(shared_fd)
     objects = payload.read(payload_fd)
     _send(connection, Ready(_warm_up(objects["warm_up"])))
     while isinstance(task := _receive(connection), Task):

@@ -320,6 +320,26 @@ class ExecutorContract:
         assert lines[0] == "from an earlier attempt"
         assert sorted(lines[1:]) == sorted(["by print 0", "by print 1"] + 2 * ["by descriptor", "by a child"])
 
+    def test_what_one_worker_loads_the_others_share(
+        self, executor: Executor, log: Path, tmp_path: Path
+    ) -> None:
+        loads = tmp_path / "loads"
+
+        def perform(job: Any, channel: Channel) -> Any:
+            from hpsearch.shared import shared
+
+            def load() -> Any:
+                with open(loads, "a") as file:
+                    file.write("x")
+                return np.arange(10.0)
+
+            return Result({}, {"loss": float(shared("rows", load).sum())}, 1, 1, 0.0)
+
+        executor.start(perform)
+        happened = drive(executor, [trial(number) for number in range(4)], log)
+        assert [bodies[-1].metrics for bodies in happened.values()] == [{"loss": 45.0}] * 4
+        assert loads.read_text() == "x"
+
     # === What the driver may do ===
 
     def test_wait_returns_in_time_with_nothing(self, executor: Executor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.datasets.streamed import Streamed
+from hpsearch.mapped import ALIGNMENT
 
 if TYPE_CHECKING:
     from hpsearch.datasets import Split
@@ -64,6 +66,24 @@ def _tensor(array: NDArray[Any]) -> Any:
         while len(_tensors) >= KEPT:
             del _tensors[next(iter(_tensors))]
         given = array.astype(keras.config.floatx(), copy=False) if array.dtype.kind == "f" else array
+        tensor = _aliased(given)
+        if tensor is None:
+            tensor = tf.convert_to_tensor(np.ascontiguousarray(given))
         # The array is kept as well: nothing else can come to lie at its address.
-        _tensors[key] = (array, tf.convert_to_tensor(np.ascontiguousarray(given)))
+        _tensors[key] = (array, tensor)
     return _tensors[key][1]
+
+
+def _aliased(array: NDArray[Any]) -> Any:
+    """Returns a tensor that is the array's memory, which workers share; None where there must be a copy."""
+    import tensorflow as tf
+
+    address = array.__array_interface__["data"][0]
+    aligned = array.flags.c_contiguous and address % ALIGNMENT == 0
+    if not aligned or not array.nbytes or array.dtype.kind == "b" or tf.config.list_logical_devices("GPU"):
+        return None
+    # DLPack takes writable arrays only; graphs just read them. The tensor keeps the array, and so its memory.
+    memory = (ctypes.c_byte * array.nbytes).from_address(address)
+    memory.owner = array  # type: ignore[attr-defined]
+    writable = np.frombuffer(memoryview(memory), array.dtype).reshape(array.shape)
+    return tf.experimental.dlpack.from_dlpack(writable.__dlpack__())

@@ -25,6 +25,9 @@ class TestInlineExecutor(ExecutorContract):
     @pytest.mark.skip(reason="one slot")
     def test_slots_run_in_parallel(self): ...
 
+    @pytest.mark.skip(reason="one process: a data set stays loaded there")
+    def test_what_one_worker_loads_the_others_share(self): ...
+
     def test_all_output_goes_to_the_log(self, executor, log, capfd):
         """Overridden: output stays in the terminal, for pdb and print; the log gets tracebacks."""
 

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from hpsearch import mapped
 from hpsearch.errors import SearchError, UsageError
 from hpsearch.executors import payload
 
@@ -31,7 +32,7 @@ def test_arrays_are_mapped_not_copied():
         objects = payload.read(file.fileno())
         assert psutil.Process().memory_info().rss - before < x.nbytes / 4
     assert objects["again"][0] is objects["x"]
-    assert objects["x"].ctypes.data % payload.ALIGNMENT == 0
+    assert objects["x"].ctypes.data % mapped.ALIGNMENT == 0
     np.testing.assert_array_equal(objects["x"], x)
 
 
