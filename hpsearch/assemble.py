@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from hpsearch import champion, datasets, executors, models
+from hpsearch.analysis.updates import ReportUpdates
 from hpsearch.checking import CheckReport, check_on, error_of
 from hpsearch.disk import is_full
 from hpsearch.driver import Search, trial_seed
@@ -23,7 +24,7 @@ from hpsearch.experiment import Experiment
 from hpsearch.export import formats
 from hpsearch.files import write_text
 from hpsearch.jobs import perform, warm_up
-from hpsearch.listener import Listener
+from hpsearch.listener import Listener, Together
 from hpsearch.opening import open_optuna, record_of
 from hpsearch.plan import End, Plan
 from hpsearch.policies import policies
@@ -89,14 +90,20 @@ def _search(experiment: Experiment, folder: StudyFolder, listener: Listener) -> 
         for warning in report.warnings:
             listener.on_message(warning)
         end = None
+        updates = ReportUpdates(folder.path, tracker) if experiment.tracking.report else None
+        watching = Together(listener, updates) if updates else listener
         try:
             plan = _plan(experiment, folder, report)
-            end = Search(plan, study, executor, tracker, listener, report.strategy.exhausted).run()
+            end = Search(plan, study, executor, tracker, watching, report.strategy.exhausted).run()
             if end is End.EXHAUSTED:
                 listener.on_message("Every combination of the space has been tried.")
             if end is not End.INTERRUPTED:
                 _crown(experiment, folder, report, executor, tracker, listener)
+                if updates:
+                    _report(updates, folder, listener)
         finally:
+            if updates:
+                updates.stop()
             tracker.finish_study(interrupted=end in (None, End.INTERRUPTED))
             if unsent := tracker.close():
                 what = ", ".join(unsent[:3]) + (f" and {len(unsent) - 3} more" if unsent[3:] else "")
@@ -346,3 +353,10 @@ def _crown(
     champion.crown(experiment, study, folder, report.probe.data, executor, tracker)
     number = study.best[0].number
     Retention(folder, experiment.checkpoints, study.objectives, number).add(*study.trials)
+
+
+def _report(updates: ReportUpdates, folder: StudyFolder, listener: Listener) -> None:
+    listener.on_message("Writing the report ...")
+    if updates.finish() is None:
+        advice = f"`hpsearch report {folder.path}` says why."
+        listener.on_message(f"The report could not be written. {advice}")

@@ -203,6 +203,9 @@ class TrackingSection(Section):
     """MLflow's tracking URI."""
     experiment: str | None = Field(default=None, min_length=1)
     """MLflow experiment. Default: the experiment's name."""
+    report: bool = True
+    """Whether a report with charts is written, now and then during the search and at its end, and sent to the
+    study's run."""
 
 
 class ExportSection(Section):

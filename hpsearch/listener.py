@@ -30,3 +30,40 @@ class Listener:
         """The disk is full, and the search waits for room. By default, a message."""
         where = error.filename or "the study's folder"
         self.on_message(f"There is no room left on the disk ({where}): the search waits until there is.")
+
+
+class Together(Listener):
+    """Several listeners as one."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def on_start(self, study: str, planned: int | None, done: int) -> None:
+        """Tells all of them."""
+        for listener in self._listeners:
+            listener.on_start(study, planned, done)
+
+    def on_trial_started(self, number: int, params: Mapping[str, Value]) -> None:
+        """Tells all of them."""
+        for listener in self._listeners:
+            listener.on_trial_started(number, params)
+
+    def on_epoch(self, number: int, epoch: Epoch) -> None:
+        """Tells all of them."""
+        for listener in self._listeners:
+            listener.on_epoch(number, epoch)
+
+    def on_trial_finished(self, trial: TrialView, best: TrialView | None) -> None:
+        """Tells all of them."""
+        for listener in self._listeners:
+            listener.on_trial_finished(trial, best)
+
+    def on_message(self, text: str) -> None:
+        """Tells all of them."""
+        for listener in self._listeners:
+            listener.on_message(text)
+
+    def on_full_disk(self, error: OSError) -> None:
+        """Tells all of them."""
+        for listener in self._listeners:
+            listener.on_full_disk(error)

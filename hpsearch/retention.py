@@ -21,8 +21,8 @@ from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.ranking import pareto_front, rank
 from hpsearch.study import StudyFolder, TrialView
 from hpsearch.trial import Failure, Result
+from hpsearch.writing import MIB
 
-MIB = 1024**2
 _MODEL, _CHECKPOINTS, _STATES = "model.keras", "checkpoints", "state*.npz"
 
 

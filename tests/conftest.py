@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,9 @@ def _read_study(uri, experiment="digits", model="digits"):
         if tags["hpsearch.kind"] == "study":
             view.status = run.info.status
             view.best = points.get(f"best_{METRIC}", [])
+            for file in client.list_artifacts(run.info.run_id, "report"):
+                local = client.download_artifacts(run.info.run_id, file.path)
+                view.files[Path(file.path).name] = Path(local).read_text(errors="replace")
             continue
         number = int(tags["hpsearch.trial"])
         assert number not in view.runs, "a trial has two runs"

@@ -9,11 +9,12 @@ from hpsearch.errors import ExperimentError
 from hpsearch.experiment import Experiment
 from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.ranking import pareto_front, rank
-from hpsearch.retention import MIB, Retention, disk_use
+from hpsearch.retention import Retention, disk_use
 from hpsearch.study import StudyFolder, TrialView
 from hpsearch.testing.searching import ToySearch
 from hpsearch.tracking.mlflow import MlflowTracker
 from hpsearch.trial import Failure, FailureKind, Result, TrialState
+from hpsearch.writing import MIB
 
 COMPLETE, PRUNED, FAILED = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED
 ACCURACY = {"val_accuracy": "maximize"}

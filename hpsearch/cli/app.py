@@ -171,6 +171,24 @@ def sync(
 
 
 @app.command()
+def report(
+    study: Name = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Where to. Default: report in the study's folder."
+        ),
+    ] = None,
+    workdir: Workdir = None,
+    json: Json = False,
+) -> None:
+    """Write a page about a study, with charts, and print what it found."""
+    from hpsearch.cli import report as command
+
+    command.report(study, workdir, output, as_json=json)
+
+
+@app.command()
 def ui(
     uri: Annotated[str | None, typer.Option(help="Of the records. Default: sqlite:///mlflow.db.")] = None,
     host: Annotated[

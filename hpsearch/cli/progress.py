@@ -14,9 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.cli.tables import STATE_STYLES, describe, duration, rate, score
+from hpsearch.cli.tables import STATE_STYLES, describe, rate
 from hpsearch.listener import Listener
 from hpsearch.trial import Epoch, TrialState, Value
+from hpsearch.writing import duration, score
 
 if TYPE_CHECKING:
     from hpsearch.experiment import Experiment

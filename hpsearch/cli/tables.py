@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.cli.documents import counts, param_names
-from hpsearch.retention import MIB, disk_use
+from hpsearch.retention import disk_use
 from hpsearch.study import StudyFolder
 from hpsearch.trial import Failure, RateRangeResult, TrialState
+from hpsearch.writing import duration, number, score, size
 
 if TYPE_CHECKING:
     from hpsearch.checking import CheckReport
@@ -249,45 +250,15 @@ def rate(value: float) -> str:
     return f"{digits.removesuffix('.0')}e{int(exponent)}"
 
 
-def number(value: object) -> str:
-    """Writes a value short enough for a table: four significant digits."""
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)
-
-
-def score(value: float) -> str:
-    """Writes a metric with as many digits as its neighbours in a column."""
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e3 else number(value)
-
-
 def failure(failed: Failure, attempts: int) -> str:
     """Says why a trial failed: `nan: the loss became nan at epoch 2`, `crash, after 2 attempts: ...`."""
     often = f", after {attempts} attempts" if attempts > 1 else ""
     return f"{failed.kind}{often}: {failed.cause}"
 
 
-def size(size_bytes: int) -> str:
-    """Writes a size: `12.3 MiB`."""
-    return f"{size_bytes / MIB:.1f} MiB"
-
-
 def describe(params: Mapping[str, object]) -> str:
     """Writes hyperparameters on a line."""
     return " ".join(f"{name}={number(value)}" for name, value in params.items())
-
-
-def duration(seconds: float | None) -> str:
-    """Writes a time: `3.2 s`, `4 min 10 s`, `2 h 5 min`."""
-    if seconds is None:
-        return "-"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def _and_classes(metrics: Iterable[str]) -> str:

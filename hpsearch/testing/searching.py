@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,9 @@ class ToySearch:
                 pruner=strategy.pruner,
                 load_if_exists=True,
             )
-            study.set_user_attr(STUDY_FACTS, {"objectives": {OBJECTIVE: "maximize"}})
+            facts = {"objectives": {OBJECTIVE: "maximize"}, "space": space.to_json()}
+            study.set_user_attr(STUDY_FACTS, facts | {"data": asdict(self.record.data)})
+            (self.path / "experiment.yaml").write_text(f"name: {self.folder.name}\n", encoding="utf-8")
             self.tracker.open_study(self.record)
             executor.start(partial(toys.toy_trial, space=self.space, **self.toy))
             try:

@@ -65,6 +65,8 @@ class StudyView:
     """Trial by version of the registered model."""
     champion: str | None = None
     """The version that has the alias."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Text by name, of the study's run."""
 
 
 class MemoryTracker:
@@ -127,6 +129,12 @@ class MemoryTracker:
         run = self.view.runs.setdefault(number, RunView())
         if run.status == "RUNNING":
             run.status = "KILLED"
+
+    def log_files(self, paths: Sequence[str]) -> None:
+        """Keeps their contents by name."""
+        self.calls.append("log_files")
+        there = [Path(path) for path in paths if Path(path).is_file()]
+        self.view.files.update({path.name: path.read_text(errors="replace") for path in there})
 
     def log_best(self, number: int, metrics: Mapping[str, float], trials: Mapping[str, int]) -> None:
         """Appends the best value, unless one is there for as many ended trials."""
@@ -271,6 +279,19 @@ class TrackerContract(ABC):
         assert list(view.runs) == [0]
         assert view.runs[0].series[METRIC] == [(1, 0.9), (2, 0.9), (3, 0.9)]
         assert (view.runs[0].status, view.status, view.best) == ("FINISHED", "FINISHED", [(1, 0.9)])
+
+    def test_files_of_the_study_replace_earlier_ones(
+        self, store: Any, record: StudyRecord, opened: Tracker, tmp_path: Path
+    ) -> None:
+        page, picture = tmp_path / "report.html", tmp_path / "history.png"
+        for text in ("early", "late"):
+            page.write_text(text)
+            picture.write_text(f"{text} picture")
+            opened.log_files([str(page), str(picture)])
+            opened.log_files([str(tmp_path / "gone.png")])
+        opened.finish_study(interrupted=False)
+        opened.close()
+        assert self.read(store).files == {"report.html": "late", "history.png": "late picture"}
 
     def test_an_interrupted_trial_goes_on_in_its_run(
         self, store: Any, record: StudyRecord, opened: Tracker

@@ -103,6 +103,9 @@ class Tracker(Protocol):
             The version; None if it could not be registered now (calling again will).
         """
 
+    def log_files(self, paths: Sequence[str]) -> None:
+        """Adds files to the parent run's artifacts, in the folder `report`; they replace earlier ones."""
+
     def finish_study(self, *, interrupted: bool) -> None:
         """Closes the parent run."""
 

@@ -57,6 +57,14 @@ class Crown:
 
 
 @dataclass(frozen=True)
+class Files:
+    """Files about the study, that replace earlier ones of the same names."""
+
+    paths: tuple[str, ...]
+    at_s: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
 class Close:
     """The search ended."""
 
@@ -64,4 +72,4 @@ class Close:
     at_s: float = field(default_factory=time.time)
 
 
-Message = Start | Epoch | Finish | Interrupt | Best | Crown | Close
+Message = Start | Epoch | Finish | Interrupt | Best | Crown | Files | Close

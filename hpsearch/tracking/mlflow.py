@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from hpsearch.errors import TrackingError, fault
 from hpsearch.tracking import Champion, StudyRecord
-from hpsearch.tracking.messages import Best, Close, Crown, Finish, Interrupt, Message, Start
+from hpsearch.tracking.messages import Best, Close, Crown, Files, Finish, Interrupt, Message, Start
 from hpsearch.tracking.sender import STUDY, Sender
 from hpsearch.tracking.store import connect, explained, one_line, resolve
 from hpsearch.tracking.study_run import StudyRun
@@ -118,6 +118,10 @@ class MlflowTracker:
             return version.result(timeout=0)
         except (CancelledError, TimeoutError):
             return None
+
+    def log_files(self, paths: Sequence[str]) -> None:
+        """Adds files to the study's run, in the folder `report`; they replace earlier ones."""
+        self._put(STUDY, Files(tuple(paths)))
 
     def finish_study(self, *, interrupted: bool) -> None:
         """Closes the study's run: FINISHED, or KILLED if it was interrupted."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hpsearch.tracking import StudyRecord
 from hpsearch.tracking.entities import Names, origin, to_dataset, to_metrics, to_params, to_tags
 from hpsearch.tracking.leaderboard import leaderboard
-from hpsearch.tracking.messages import Best, Close, Crown, Message
+from hpsearch.tracking.messages import Best, Close, Crown, Files, Message
 from hpsearch.tracking.registry import Registration, register, upload_champion
 from hpsearch.tracking.store import masked
 from hpsearch.tracking.trial_runs import BEST, TrialRuns
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TRIALS = "trials_"
 """Prefix of the counts of trials by state."""
+REPORT = "report"
+"""Folder of the files about the study among its run's artifacts."""
 _COUNTED = "trials_complete"
 
 
@@ -79,6 +81,9 @@ class StudyRun:
                 version = self._crown(message)
                 with suppress(InvalidStateError):  # nobody waits any more, or it is delivered again
                     message.version.set_result(version)
+        for path in dict.fromkeys(p for m in messages if isinstance(m, Files) for p in m.paths):
+            with suppress(FileNotFoundError):  # replaced meanwhile by others
+                self._client.log_artifact(self.run_id, path, REPORT)
         self._write_note()
         for message in messages:
             if isinstance(message, Close):

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from hpsearch.datasets import load_data
+from hpsearch.datasets.text import vocabulary_of
 from hpsearch.errors import ModelError, fault
 from hpsearch.files import whole, write_text
 from hpsearch.models import load_hypermodel, register_custom_objects
@@ -26,6 +27,7 @@ from hpsearch.training.failures import failure_of, one_line
 from hpsearch.training.hyperparameters import at_defaults
 from hpsearch.training.lanes import arranged, rows_seen
 from hpsearch.training.measure import forward, measure
+from hpsearch.training.mistakes import write_mistakes
 from hpsearch.training.plots import draw_judged
 from hpsearch.training.prepare import prepare
 from hpsearch.training.record import read_params
@@ -51,8 +53,9 @@ BATCH_SIZE = 256
 def evaluate(experiment: Experiment, job: Evaluation) -> EvaluationResult | Failure:
     """Evaluates a saved model on the test rows.
 
-    Writes into the job's folder `test_predictions.csv` (row, truth, prediction, confidence), a picture,
-    and `samples.npz`: up to 256 test rows, one array for each input of the model by its name. Where layers
+    Writes into the job's folder `test_predictions.csv` (row, truth, prediction, confidence), a picture, the
+    worst mistakes (`test_mistakes.json`, and `test_mistakes.png` where the inputs are pictures), and
+    `samples.npz`: up to 256 test rows, one array for each input of the model by its name. Where layers
     prepared the data set's inputs, `end_to_end.keras` is the model together with them: it takes text.
 
     Args:
@@ -79,6 +82,7 @@ def evaluate(experiment: Experiment, job: Evaluation) -> EvaluationResult | Fail
             target = folder / f"test_{entry.target.called(kind)}.png"
             draw_judged(target, entry, entry.target.called("test"))
             files.append(target.name)
+        files += _write_mistakes(folder, model, data, judged)
         with whole(folder / SAMPLES) as path:
             np.savez(path, **samples_of(model, data.test, SAMPLES_KEPT))
         files += _write_end_to_end(folder / END_TO_END, model, data)
@@ -206,6 +210,18 @@ def _write_predictions(target: Path, rows: Array, judged: tuple[Judged, ...]) ->
         writer.writerows(zip(rows.tolist(), *columns.values(), strict=True))
     write_text(target, text.getvalue())
     return target.name
+
+
+def _write_mistakes(folder: Path, model: keras.Model, data: Data, judged: tuple[Judged, ...]) -> list[str]:
+    """Writes the worst mistakes of the first output; the evaluation does not fail for them."""
+    if not judged:
+        return []
+    try:
+        test, rows = arranged(model, data.test), rows_seen(model, data.test)
+        return list(write_mistakes(folder, judged[0], test, rows, vocabulary_of(data.preprocessing)))
+    except Exception as error:
+        print(f"hpsearch: the worst mistakes were not written: {one_line(error)}", file=sys.stderr)
+        return []
 
 
 def _write_end_to_end(target: Path, model: keras.Model, data: Data) -> list[str]:

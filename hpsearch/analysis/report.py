@@ -1,0 +1,222 @@
+"""One page about a study that needs no server: `report.html`, with the charts beside it as pictures."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.analysis.charts import Chart, charts
+from hpsearch.analysis.evidence import Interval, flattery, test_intervals, told_apart
+from hpsearch.analysis.findings import Findings, findings
+from hpsearch.analysis.importance import importances
+from hpsearch.analysis.shown import shown
+from hpsearch.files import write_text
+from hpsearch.tracking.store import masked
+from hpsearch.trial import TrialState
+from hpsearch.writing import duration, number, score
+
+if TYPE_CHECKING:
+    import optuna
+
+    from hpsearch.study import Study, TrialView
+
+PAGE = "report.html"
+FOLDER = "report"
+TOP = 20
+TESTS = 24
+
+
+def write_report(study: Study, folder: Path | None = None) -> tuple[Path, ...]:
+    """Writes `report.html`, which is complete in itself, and each chart as a `.png` file.
+
+    Args:
+        study: Any, while it is searched or after.
+        folder: Where to. Default: `report` in the study's folder.
+
+    Returns:
+        The files, the page first.
+    """
+    folder = folder or study.folder / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = shown(study)
+    shares = importances(copy)
+    drawn = charts(copy, shares)
+    page = folder / PAGE
+    write_text(page, _page(study, copy, shares, drawn))
+    return (page, *(chart.paint(copy, folder) for chart in drawn))
+
+
+def examine(study: Study) -> tuple[Findings | None, tuple[str, ...]]:
+    """Returns what the page says of the hyperparameters, and its sentences."""
+    found = findings(study, importances(shown(study)))
+    return found, tuple(_sentences(study, found))
+
+
+def _page(study: Study, copy: optuna.Study, shares: Mapping[str, float], drawn: tuple[Chart, ...]) -> str:
+    from jinja2 import Environment, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    found = findings(study, shares)
+    intervals = test_intervals(study)
+    text = files("hpsearch.analysis").joinpath("report.html.j2").read_text(encoding="utf-8")
+    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
+    ranking = study.ranking
+    mistakes, mistakes_picture = _mistakes(study)
+    return template.render(
+        study=study,
+        summary=_summary(study),
+        best=study.best,
+        scores=list(_scores(study, intervals)),
+        sentences=list(_sentences(study, found)),
+        findings=found,
+        top=max(3, -(-len(ranking) // 10)) if len(ranking) > 2 else len(ranking),
+        leaderboard=ranking[:TOP],
+        names=_names(ranking[:TOP], found),
+        counts=_counts(study),
+        pictures=list(_pictures(study)),
+        tests=list(_tests(study, intervals)),
+        mistakes=mistakes,
+        mistakes_picture=mistakes_picture,
+        exports=[_export(each) for each in (study.champion or {}).get("exports", ())],
+        figures=[_figure(chart, copy) for chart in drawn],
+        plotly_js=get_plotlyjs() if drawn else "",
+        failures=list(_failures(study)),
+        made=_made(study),
+        experiment=masked(study.experiment),
+        written=number,
+        score=score,
+        duration=duration,
+    )
+
+
+def _summary(study: Study) -> str:
+    data = study.facts.get("data", {})
+    objectives = ", ".join(f"{direction} {metric}" for metric, direction in study.objectives.items())
+    sizes = ", ".join(f"{count:,} {part}" for part, count in data.get("sizes", {}).items())
+    return (
+        f"{objectives}, on {data.get('name', '?')} ({sizes} rows), by {study.facts.get('strategy', '?')}. "
+        f"{_state(study).capitalize()}: {_counts(study)}"
+    )
+
+
+def _state(study: Study) -> str:
+    """Says how the study stands; its own driver, which holds it, may be about to write the last report."""
+    champion, best = study.champion, study.best
+    done = champion is not None and bool(best) and champion["trial"] in {trial.number for trial in best}
+    return "finished" if done and all(trial.finished for trial in study.trials) else study.state
+
+
+def _counts(study: Study) -> str:
+    states = Counter(str(trial.state).lower() for trial in study.trials)
+    spent = sum(trial.duration_s or 0.0 for trial in study.trials)
+    epochs = sum(trial.epochs for trial in study.trials)
+    counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no trials"
+    return f"{counted}; {epochs:,} epochs, {duration(spent)} of training."
+
+
+def _scores(study: Study, intervals: Mapping[str, Interval]) -> Iterator[dict[str, str]]:
+    """Yields the first numbers to look at: of the best trial, and of the champion's test."""
+    best = study.best[0] if study.best else None
+    if best is None:
+        return
+    for metric, value in zip(study.objectives, best.values, strict=True):
+        yield {"name": f"{metric}, trial {best.number}", "value": score(value), "interval": ""}
+    champion = study.champion
+    for metric in study.objectives if champion else ():
+        name = f"test_{metric.removeprefix('val_')}"
+        if champion and name in champion["test"]:
+            yield {
+                "name": name,
+                "value": score(champion["test"][name]),
+                "interval": _interval(intervals.get(name)),
+            }
+
+
+def _interval(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    return f"{score(interval.low)} to {score(interval.high)} (95 %, {interval.rows:,} rows)"
+
+
+def _sentences(study: Study, found: Findings | None) -> Iterator[str]:
+    if found is not None:
+        yield found.progress
+    for sentence in (told_apart(study), flattery(study)):
+        if sentence is not None:
+            yield sentence
+
+
+def _names(trials: tuple[TrialView, ...], found: Findings | None) -> list[str]:
+    """Returns the hyperparameters of the leaderboard: those that vary, the most important first."""
+    present = {name for trial in trials for name in trial.params}
+    return [each.name for each in found.hyperparameters if each.name in present] if found else []
+
+
+def _pictures(study: Study) -> Iterator[dict[str, str]]:
+    """Yields the winner's learning curves and what the test evaluation drew."""
+    best = study.best[0] if study.best else None
+    if best is None:
+        return
+    curves = study.folder / "trials" / f"{best.number:04d}" / "curves.png"
+    if curves.is_file():
+        yield {"title": f"Learning curves of trial {best.number}", "source": _inline(curves)}
+    for file in sorted((study.folder / "champion").glob("test_*.png")):
+        if study.champion is not None and file.name != "test_mistakes.png":
+            yield {"title": file.stem.replace("_", " "), "source": _inline(file)}
+
+
+def _inline(file: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
+
+
+def _tests(study: Study, intervals: Mapping[str, Interval]) -> Iterator[dict[str, str]]:
+    for name, value in list((study.champion or {}).get("test", {}).items())[:TESTS]:
+        interval = intervals.get(name)
+        written = f"{score(interval.low)} to {score(interval.high)}" if interval else ""
+        yield {"name": name, "value": score(value), "interval": written}
+
+
+def _mistakes(study: Study) -> tuple[list[dict[str, Any]], str]:
+    file = study.folder / "champion" / "test_mistakes.json"
+    if study.champion is None or not file.is_file():
+        return [], ""
+    entries = [{"text": "", **entry} for entry in json.loads(file.read_text(encoding="utf-8"))]
+    picture = file.with_suffix(".png")
+    return entries, _inline(picture) if picture.is_file() else ""
+
+
+def _export(export: Mapping[str, Any]) -> str:
+    name, kib = Path(export["path"]).name, export["size_bytes"] / 1024
+    difference = f"largest difference to Keras {export['largest_difference']:.1e}"
+    return f"{export['format']}: champion/{name}, {kib:.0f} KiB, {difference}"
+
+
+def _figure(chart: Chart, copy: optuna.Study) -> dict[str, str]:
+    figure = chart.figure(copy)
+    figure.update_layout(template="plotly_white", title=None, margin={"t": 30})
+    html = figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"chart-{chart.name}")
+    return {"title": chart.title, "tells": chart.tells, "html": html}
+
+
+def _failures(study: Study) -> Iterator[dict[str, str]]:
+    """Yields the causes of failures, the most frequent first, with the trials that had them."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for trial in study.trials:
+        if trial.state is TrialState.FAILED and trial.failure is not None:
+            found.setdefault((str(trial.failure.kind), trial.failure.cause), []).append(trial.number)
+    for (kind, cause), trials in sorted(found.items(), key=lambda item: -len(item[1])):
+        shown_trials = ", ".join(map(str, trials[:10])) + (", ..." if len(trials) > 10 else "")
+        yield {"kind": kind, "trials": f"{len(trials)}: {shown_trials}", "cause": cause}
+
+
+def _made(study: Study) -> str:
+    facts = study.facts
+    versions = ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())
+    commit = f" Git commit {facts['git_commit']}." if facts.get("git_commit") else ""
+    digest = facts.get("data", {}).get("digest")
+    return f"Made with {versions}.{commit} Data digest {digest}. Study folder: {study.folder}."

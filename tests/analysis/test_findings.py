@@ -1,0 +1,83 @@
+"""What matters, and what to keep."""
+
+import optuna
+import pytest
+
+from hpsearch.analysis.findings import findings
+from hpsearch.analysis.importance import importances
+from hpsearch.analysis.shown import shown
+
+
+def _study(function, trials=60):
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(function, n_trials=trials)
+    return study
+
+
+def test_what_decides_has_most_of_the_importance():
+    def cost(trial):
+        decides, idle = trial.suggest_float("decides", 0, 1), trial.suggest_float("idle", 0, 1)
+        return (decides - 0.3) ** 2 + 1e-6 * idle
+
+    found = importances(_study(cost))
+    assert list(found) == ["decides", "idle"]
+    assert found["decides"] > 0.8
+    assert sum(found.values()) == pytest.approx(1)
+
+
+def test_a_hyperparameter_of_a_branch_is_judged_where_it_is():
+    def cost(trial):
+        kind = trial.suggest_categorical("kind", ["a", "b"])
+        always = trial.suggest_float("always", 0, 1)
+        own = (trial.suggest_float("own", 0, 1) - 0.5) ** 2 if kind == "b" else 0.3
+        return own + 1e-3 * always
+
+    found = importances(_study(cost, 120))
+    assert set(found) == {"kind", "always", "own"}
+    assert found["own"] > found["always"]
+
+
+def test_few_trials_say_nothing():
+    assert importances(_study(lambda trial: trial.suggest_float("x", 0, 1), 9)) == {}
+
+
+def test_every_hyperparameter_is_spoken_of(searched):
+    shares = importances(shown(searched))
+    found = findings(searched, shares)
+    assert [each.name for each in found.hyperparameters] == list(shares)
+    assert {each.name for each in found.hyperparameters} == {"learning_rate", "units", "activation"}
+    best = searched.best[0]
+    for each in found.hyperparameters:
+        assert each.best == best.params[each.name]
+    activation = next(each for each in found.hyperparameters if each.name == "activation")
+    assert activation.good == "relu (3 of 3)"
+    assert "relu" in activation.advice
+    later = sum(trial.number > best.number for trial in searched.trials)
+    assert f"The best trial was number {best.number}; the {later} that ended" in found.progress
+
+
+def test_a_best_value_at_the_end_of_its_range(tmp_path):
+    from hpsearch.space import Override
+    from hpsearch.testing.searching import ToySearch
+
+    overrides = {"learning_rate": Override(low=1e-4, high=2e-3, log=True), "units": Override(values=(64,))}
+    search = ToySearch(tmp_path / "s", "optuna", trials=30, overrides=overrides)
+    search.run()
+    study = search.study
+    declared = study.facts["space"]  # the toy's probe knows no overrides
+    assert '"max_value": 0.1' in declared
+    found = findings(study, importances(shown(study)))
+    assert found.fixed == {"units": 64}
+    rate = next(each for each in found.hyperparameters if each.name == "learning_rate")
+    assert rate.best > 1e-3
+
+
+def test_nothing_is_found_where_nothing_is_complete(tmp_path):
+    from hpsearch.errors import SearchError
+    from hpsearch.testing.searching import ToySearch
+
+    search = ToySearch(tmp_path / "s", trials=3, max_failures_in_a_row=2, toy={"fail_every": 1})
+    with pytest.raises(SearchError):
+        search.run()
+    assert findings(search.study, {}) is None
