@@ -11,7 +11,7 @@ app = typer.Typer(
     name="hpsearch",
     help="Hyperparameter search and experiment tracking for Keras: one file, one command.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -34,6 +34,13 @@ Name = Annotated[
         metavar="[STUDY]",
         help="A study's name or folder, or its experiment file. Default: the study that changed last.",
         show_default=False,
+    ),
+]
+Trial = Annotated[int, typer.Argument(metavar="TRIAL", min=0, help="A trial's number.")]
+Study = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STUDY", help="Its name or folder. Default: the study that changed last.", show_default=False
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -116,11 +123,99 @@ def trials(
     workdir: Workdir = None,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values only.")] = False,
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Order by a metric, a hyperparameter, `epochs`, ...; -NAME: down."),
+    ] = None,
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter", metavar="CONDITION", help="Only these, e.g. 'val_accuracy>=0.9'. Can be repeated."
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Only these columns, e.g. val_loss,units.")
+    ] = None,
 ) -> None:
-    """List all trials of a study."""
+    """List the trials of a study."""
     from hpsearch.cli import studies
+    from hpsearch.cli.selection import Condition, Selection
 
-    studies.trials(study, workdir, as_json=json, as_csv=csv)
+    wanted = tuple(name.strip() for name in (columns or "").split(",") if name.strip())
+    selection = Selection(tuple(map(Condition.parse, conditions or ())), sort, wanted)
+    studies.trials(study, workdir, selection, as_json=json, as_csv=csv)
+
+
+@app.command()
+def show(trial: Trial, study: Study = None, workdir: Workdir = None, json: Json = False) -> None:
+    """Show all that is known of one trial."""
+    from hpsearch.cli import trial as command
+
+    command.show(trial, study, workdir, as_json=json)
+
+
+@app.command()
+def logs(
+    trial: Trial,
+    study: Study = None,
+    workdir: Workdir = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the trial has ended.")] = False,
+) -> None:
+    """Print what a trial wrote to standard output and error."""
+    from hpsearch.cli import trial as command
+
+    command.logs(trial, study, workdir, follow=follow)
+
+
+@app.command()
+def diff(
+    trial: Trial, other: Trial, study: Study = None, workdir: Workdir = None, json: Json = False
+) -> None:
+    """Show in what two trials differ."""
+    from hpsearch.cli import trial as command
+
+    command.diff(trial, other, study, workdir, as_json=json)
+
+
+@app.command()
+def compare(
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STUDY]...", help="Names or folders. Default: all.", show_default=False),
+    ] = None,
+    workdir: Workdir = None,
+    json: Json = False,
+) -> None:
+    """Put several studies side by side."""
+    from hpsearch.cli import compare as command
+
+    command.compare(studies or [], workdir, as_json=json)
+
+
+@app.command()
+def gc(
+    study: Name = None,
+    keep: Annotated[
+        str, typer.Option(metavar="WISH", help="`best 3`, or `none`: the best one's only.")
+    ] = "none",
+    workdir: Workdir = None,
+) -> None:
+    """Delete models of trials that need not stay."""
+    from hpsearch.cli import remove
+
+    remove.gc(study, workdir, keep=keep)
+
+
+@app.command()
+def rm(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or folder.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    workdir: Workdir = None,
+) -> None:
+    """Delete a study's folder."""
+    from hpsearch.cli import remove
+
+    remove.rm(study, workdir, yes=yes)
 
 
 @app.command()

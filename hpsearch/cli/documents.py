@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
+from hpsearch.cli.selection import value_of
 from hpsearch.retention import disk_use
 from hpsearch.study import StudyFolder
 
@@ -71,7 +72,14 @@ def check_document(report: CheckReport) -> dict[str, Any]:
     }
 
 
-def write_trials_csv(study: Study, file: IO[str]) -> None:
+def write_columns_csv(shown: tuple[TrialView, ...], columns: tuple[str, ...], file: IO[str]) -> None:
+    """Writes a line a trial: its number, and the columns asked for."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["trial", *columns])
+    writer.writerows([trial.number, *(value_of(trial, name) for name in columns)] for trial in shown)
+
+
+def write_trials_csv(study: Study, shown: tuple[TrialView, ...], file: IO[str]) -> None:
     """Writes a line a trial: number, state, objectives, hyperparameters, epochs, time, failure."""
     names = param_names(study.trials)
     objectives = list(study.objectives)
@@ -79,7 +87,7 @@ def write_trials_csv(study: Study, file: IO[str]) -> None:
     writer.writerow(
         ["number", "state", *objectives, *names, "epochs", "best_epoch", "duration_s", "failure", "cause"]
     )
-    for trial in study.trials:
+    for trial in shown:
         values = trial.values or (None,) * len(objectives)
         params = [trial.params.get(name) for name in names]
         failure = (str(trial.failure.kind), trial.failure.cause) if trial.failure else (None, None)

@@ -11,6 +11,7 @@ from hpsearch.cli import documents, tables
 from hpsearch.errors import StudyError, TrackingError, fault
 
 if TYPE_CHECKING:
+    from hpsearch.cli.selection import Selection
     from hpsearch.study import Study
 
 
@@ -43,18 +44,28 @@ def status(name: str | None, workdir: Path | None, *, as_json: bool) -> None:
         tables.console().print(tables.study_facts(study))
 
 
-def trials(name: str | None, workdir: Path | None, *, as_json: bool, as_csv: bool) -> None:
-    """Prints all trials."""
+def trials(
+    name: str | None, workdir: Path | None, selection: Selection, *, as_json: bool, as_csv: bool
+) -> None:
+    """Prints trials: all of them, or those that a selection leaves.
+
+    Raises:
+        UsageError: The selection names what no trial has.
+    """
     if as_json and as_csv:
         raise StudyError(fault("hpsearch trials", "one format at a time", expected="`--json` or `--csv`"))
     study = open_study(name, workdir)
+    shown = selection.of(study.trials)
     if as_json:
-        documents.write_json([documents.trial_document(trial, study.objectives) for trial in study.trials])
+        documents.write_json([documents.trial_document(trial, study.objectives) for trial in shown])
+    elif as_csv and selection.columns:
+        documents.write_columns_csv(shown, selection.columns, sys.stdout)
     elif as_csv:
-        documents.write_trials_csv(study, sys.stdout)
+        documents.write_trials_csv(study, shown, sys.stdout)
     else:
         console = tables.console()
-        console.print(tables.trials(study, console.width))
+        asked = selection.columns
+        console.print(tables.columns(shown, asked) if asked else tables.selected(study, shown, console.width))
 
 
 def best(name: str | None, workdir: Path | None, *, as_json: bool) -> None:

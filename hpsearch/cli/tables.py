@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.cli.documents import counts, param_names
+from hpsearch.cli.selection import value_of
 from hpsearch.retention import disk_use
 from hpsearch.study import StudyFolder
 from hpsearch.trial import Failure, RateRangeResult, TrialState
@@ -58,7 +59,21 @@ def leaderboard(study: Study, width: int, top: int = 20) -> Table:
 
 def trials(study: Study, width: int) -> Table:
     """Lists all trials, with the cause of those that failed."""
-    return _trials(study.trials, study.objectives, width, title=f"{study.name}: all trials", ranked=False)
+    return selected(study, study.trials, width)
+
+
+def selected(study: Study, shown: tuple[TrialView, ...], width: int) -> Table:
+    """Lists some trials, in the order given."""
+    what = "all trials" if len(shown) == len(study.trials) else f"{len(shown)} of {len(study.trials)} trials"
+    return _trials(shown, study.objectives, width, title=f"{study.name}: {what}", ranked=False)
+
+
+def columns(shown: Iterable[TrialView], names: tuple[str, ...]) -> Table:
+    """Lists trials with the columns asked for."""
+    table = plain_table("trial", *names)
+    for trial in shown:
+        table.add_row(str(trial.number), *(Text(number(value_of(trial, name))) for name in names))
+    return table
 
 
 def _trials(
@@ -128,9 +143,10 @@ def study_facts(study: Study) -> Table:
         ),
         *_champion_rows(study.champion, study.objectives),
         ("folder", str(study.folder)),
+        *(("report", str(page)) for page in [study.folder / "report" / "report.html"] if page.exists()),
         ("disk", f"{size(used.total)}, {size(used.models)} of it the models of trials"),
     ]
-    return _facts(rows)
+    return facts(rows)
 
 
 def _counts(study: Study) -> dict[str, int]:
@@ -166,7 +182,8 @@ def _scores(values: Iterable[float], objectives: Mapping[str, str]) -> str:
     return ", ".join(f"{metric} {score(value)}" for metric, value in zip(objectives, values, strict=True))
 
 
-def _facts(rows: Iterable[tuple[str, str]]) -> Table:
+def facts(rows: Iterable[tuple[str, str]]) -> Table:
+    """Lists what is known, a label and a text a line."""
     table = Table.grid(padding=(0, 2))
     for label, value in rows:
         table.add_row(Text(label, style="bold"), Text(value, overflow="fold"))
@@ -223,7 +240,7 @@ def check_facts(report: CheckReport) -> Table:
         ("metrics", ", ".join(_main(dict.fromkeys(probe.metrics, 0.0))) + _and_classes(probe.metrics)),
         ("versions", ", ".join(f"{name} {version}" for name, version in probe.versions.items())),
     ]
-    return _facts(rows)
+    return facts(rows)
 
 
 def rates_facts(found: RateRangeResult) -> Table:
@@ -238,7 +255,7 @@ def rates_facts(found: RateRangeResult) -> Table:
         ]
     if found.picture is not None:
         rows.append(("picture", found.picture))
-    return _facts(rows)
+    return facts(rows)
 
 
 def rate(value: float) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import threading
 
 import pytest
@@ -129,6 +130,70 @@ def test_trials_as_csv(here, capsys):
     assert failed["failure"] == "build"
     assert failed["val_accuracy"] == ""
     assert all(float(row["val_accuracy"]) >= 0 for row in rows if row["state"] == "COMPLETE")
+
+
+def test_trials_selected(here, capsys):
+    text = shown(capsys, "trials", "--filter", "state=complete", "--sort=-units")
+    assert "tiny: 2 of 3 trials" in text
+    asked = ("--columns", "units,val_loss", "--sort", "units", "--filter", "state!=failed", "--csv")
+    rows = list(csv.DictReader(io.StringIO(shown(capsys, "trials", *asked))))
+    assert [row["units"] for row in rows] == ["2", "8"]
+    assert list(rows[0]) == ["trial", "units", "val_loss"]
+    assert float(rows[0]["val_loss"]) > 0
+    assert "val_loss" in shown(capsys, "trials", "--columns", "val_loss").splitlines()[1]
+
+
+def test_show_logs_and_diff(here, capsys):
+    document = json.loads(shown(capsys, "trials", "--json"))
+    failed = next(each["number"] for each in document if each["state"] == "FAILED")
+    one, other = (each["number"] for each in document if each["state"] == "COMPLETE")
+    text = shown(capsys, "show", one)
+    assert "val_accuracy" in text
+    assert "model.keras" in text
+    assert "Traceback" in shown(capsys, "show", failed)
+    told = json.loads(shown(capsys, "show", failed, "--study", "tiny", "--json"))
+    assert told["failure"]["kind"] == "build"
+    assert "four is [bold]unlucky[/bold]" in shown(capsys, "logs", failed)
+    assert shown(capsys, "logs", failed, "--follow") == shown(capsys, "logs", failed)
+    changed = json.loads(shown(capsys, "diff", one, other, "--json"))
+    assert set(changed["params"]) == {"units"}
+    assert "val_loss" in changed["metrics"]
+    assert "units" in shown(capsys, "diff", one, other)
+    assert "They differ in nothing" in shown(capsys, "diff", one, one)
+    assert call(["show", "9"]) == 2
+    assert "no such trial; expected 0 to 2; received 9" in capsys.readouterr().err
+
+
+def test_compare(here, capsys):
+    (row,) = json.loads(shown(capsys, "compare", "--json"))
+    best = json.loads(shown(capsys, "best", "--json"))
+    assert row["study"] == "tiny"
+    assert row["best"] == best["best"][0]["values"]["val_accuracy"]
+    assert row["test"] == best["champion"]["test"]["test_accuracy"]
+    assert (row["trials"], row["objective"], row["data"]) == (3, "maximize val_accuracy", "blobs")
+    assert "maximize val_accuracy" in shown(capsys, "compare", "tiny", "tiny")
+
+
+def test_the_report_is_written_and_sent(here, capsys):
+    page = here.folder / "runs" / "tiny" / "report" / "report.html"
+    assert "four is [bold]unlucky[/bold]" in page.read_text()
+    assert f"report {page}" in re.sub(" +", " ", shown(capsys, "status"))
+
+
+def test_making_room(here, capsys, tmp_path):
+    shutil.copytree(here.folder / "runs" / "tiny", tmp_path / "runs" / "tiny")
+    models = tmp_path / "runs" / "tiny" / "trials"
+    assert len(list(models.glob("*/model.keras"))) == 2
+    where = ("--workdir", tmp_path / "runs")
+    assert "freed" in shown(capsys, "gc", "tiny", *where)
+    assert len(list(models.glob("*/model.keras"))) == 1
+    assert call(["gc", "tiny", "--keep", "five", *map(str, where)]) == 2
+    assert "--keep: not allowed; expected `all`, `none`, or `best`" in capsys.readouterr().err
+    assert call(["rm", "tiny", *map(str, where)]) == 2
+    assert "nobody is there to be asked; expected `--yes`" in capsys.readouterr().err
+    assert models.exists()
+    assert shown(capsys, "rm", "tiny", "--yes", *where).startswith("Deleted ")
+    assert not models.parent.exists()
 
 
 def test_best(here, capsys):

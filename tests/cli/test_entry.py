@@ -59,7 +59,26 @@ def test_help_imports_hardly_anything(arguments):
 def test_help_names_every_command(capsys):
     assert call(["--help"]) == 0
     shown = capsys.readouterr().out
-    commands = ("run", "check", "lr-find", "status", "trials", "best", "export", "ui", "models", "datasets")
+    commands = (
+        "run",
+        "check",
+        "lr-find",
+        "status",
+        "trials",
+        "best",
+        "export",
+        "ui",
+        "models",
+        "datasets",
+        "report",
+        "show",
+        "logs",
+        "diff",
+        "compare",
+        "gc",
+        "rm",
+        "sync",
+    )
     assert all(command in shown for command in (*commands, "schema"))
 
 
