@@ -56,6 +56,11 @@ class Together(Listener):
         for listener in self._listeners:
             listener.on_epoch(number, epoch)
 
+    def on_trial_paused(self, number: int, epochs: int, value: float) -> None:
+        """Tells all of them."""
+        for listener in self._listeners:
+            listener.on_trial_paused(number, epochs, value)
+
     def on_trial_finished(self, trial: TrialView, best: TrialView | None) -> None:
         """Tells all of them."""
         for listener in self._listeners:
