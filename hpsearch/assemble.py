@@ -94,7 +94,8 @@ def _search(experiment: Experiment, folder: StudyFolder, listener: Listener) -> 
         watching = Together(listener, updates) if updates else listener
         try:
             plan = _plan(experiment, folder, report)
-            end = Search(plan, study, executor, tracker, watching, report.strategy.exhausted).run()
+            exhausted, schedule = report.strategy.exhausted, report.strategy.schedule
+            end = Search(plan, study, executor, tracker, watching, exhausted, schedule).run()
             if end is End.EXHAUSTED:
                 listener.on_message("Every combination of the space has been tried.")
             if end is not End.INTERRUPTED:
@@ -334,6 +335,7 @@ def _plan(experiment: Experiment, folder: StudyFolder, report: CheckReport) -> P
         champion=(Study(folder).champion or {}).get("trial"),
         prunes=report.strategy.prunes,
         one_build_at_a_time=report.space.size() is not None,
+        total_epochs=budget.total_epochs,
     )
 
 

@@ -58,6 +58,9 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
     )
     strategy = strategies.create(experiment.search.strategy, context)
     warnings = (*(o.warning for o in objectives if o.warning), *strategy.warnings)
+    if strategy.schedule is not None and probe.any_metric:
+        what = "the model trains in a `fit` of its own: a trial that is promoted begins anew"
+        warnings = (*warnings, f"{experiment.where}: search.strategy: {what}.")
     return CheckReport(probe, space, objectives, strategy, warnings)
 
 

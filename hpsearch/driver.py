@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,54 +26,34 @@ from hpsearch.disk import patiently
 from hpsearch.errors import SearchError, SpaceError, fault
 from hpsearch.executors import Built, Event, Executor, Report, Started, Suggest
 from hpsearch.interrupts import interrupts
+from hpsearch.legs import Schedule, read_leg
 from hpsearch.listener import Listener
 from hpsearch.plan import End, Plan
 from hpsearch.policies import MOST_INTERRUPTIONS, Policy, decide, judge, needs_solitude
+from hpsearch.promotions import Promotions
 from hpsearch.retelling import log_best, retell
 from hpsearch.retention import Retention
 from hpsearch.space import Parameter, SpaceExhausted, suggest, trial_values
 from hpsearch.standing import Clock, Standing
 from hpsearch.study import TrialView, view_trial
 from hpsearch.tracking import Tracker
-from hpsearch.trial import Epoch, Failure, FailureKind, Outcome, TrialSpec, Value
+from hpsearch.trial import Epoch, Failure, FailureKind, Outcome, Result, TrialSpec, Value
 from hpsearch.trial_record import (
     TRIAL_OUTCOME,
     read_attempts,
+    read_outcome,
     record_attempt,
     record_infeasible,
     record_outcome,
 )
+from hpsearch.unfinished import Running, Waiting, attach
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
 POLL_S = 0.25
 """How long the driver waits at most before it looks at Ctrl-C and the clock."""
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """A trial that runs again as soon as it may."""
-
-    trial: optuna.Trial
-    reported: int
-    alone: bool
-
-
-@dataclass
-class _Running:
-    trial: optuna.Trial
-    spec: TrialSpec
-    started_at_s: float
-    reported: int
-    """The last epoch in the study; a trial that is run again reports the same epochs again."""
-    alone: bool = False
-    """Whether no other trial may run beside it."""
-    built: bool = False
-    heard_s: float = math.inf
-    """What `Search._listened_s` was when it last said something; silence begins with its worker."""
-    verdict: Failure | None = None
-    """Why the driver cancelled it, if it did."""
 
 
 class Search:
@@ -87,6 +67,8 @@ class Search:
         tracker: Tracker,
         listener: Listener,
         exhausted: Callable[[optuna.Study], bool] = lambda _: False,
+        schedule: Schedule | None = None,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         self._plan = plan
         self._study = study
@@ -94,13 +76,15 @@ class Search:
         self._tracker = tracker
         self._listener = listener
         self._exhausted = exhausted
+        self._promotions = Promotions(study, schedule)
+        self._now_s = now_s
         self._objectives = {objective.metric: objective.direction for objective in plan.objectives}
         self._metrics = tuple(self._objectives)
         self._standing = Standing(self._objectives)
-        self._clock = Clock()
+        self._clock = Clock(now_s)
         self._retention = Retention(plan.folder, plan.checkpoints, self._objectives, plan.champion)
-        self._running: dict[int, _Running] = {}
-        self._waiting: list[_Waiting] = []
+        self._running: dict[int, Running] = {}
+        self._waiting: list[Waiting] = []
         self._interruptions: Counter[int] = Counter()
         self._listened_s = 0.0
         """Time spent in `wait`: a trial is not silent while the driver is busy or waits for the disk."""
@@ -128,6 +112,7 @@ class Search:
                     for event in events:
                         self._handle(event)
                     self._end_silence()
+                self._end_paused()
                 return end
             finally:
                 self._abandon()
@@ -139,7 +124,9 @@ class Search:
             if not frozen.state.is_finished():
                 alone = needs_solitude({each.kind for each in read_attempts(frozen)})
                 reported = max(frozen.intermediate_values, default=0)
-                self._waiting.append(_Waiting(_attach(self._study, frozen), reported, alone))
+                unfinished = Waiting(attach(self._study, frozen), reported, alone)
+                if not self._promotions.recall(unfinished):
+                    self._waiting.append(unfinished)
 
         def spec_of(trial: TrialView) -> TrialSpec:
             return self._spec(trial.number, trial.params, trial.attempts)
@@ -147,8 +134,12 @@ class Search:
         self._retention.add(*(view_trial(t, self._metrics) for t in trials if t.state.is_finished()))
         # The records of the last trials may not have left the earlier driver.
         self._standing, self._clock, _ = retell(
-            trials, self._objectives, spec_of, self._tracker, self._retention.told
+            trials, self._objectives, spec_of, self._tracker, self._retention.told, self._now_s
         )
+        for span in (span for t in trials if (leg := read_leg(t)) for span in leg.spans):
+            self._clock.cover(*span)
+        if self._promotions:
+            self._standing.succeed()
 
     def _fill(self) -> End | None:
         """Fills the free slots; returns why no more trials will be asked for, or None."""
@@ -160,24 +151,42 @@ class Search:
             if self._waiting:
                 if self._waiting[0].alone and self._running:  # the others finish first
                     return None
-                again = self._waiting.pop(0)
-                self._submit(again.trial, again.reported, alone=again.alone)
+                self._go_on(self._waiting.pop(0))
                 continue
-            if (end := self._end()) is not None:
+            end = self._end()
+            if end not in (End.TIME, End.EPOCHS) and (promoted := self._promotions.promote()):
+                self._go_on(promoted)
+            elif end is None:
+                self._submit(self._study.ask())
+            elif self._running or self._standing.best or not (rescued := self._promotions.rescue()):
                 return end
-            self._submit(self._study.ask())
+            else:
+                self._go_on(rescued)
         return None
+
+    def _go_on(self, waiting: Waiting) -> None:
+        self._submit(waiting.trial, waiting.reported, alone=waiting.alone)
 
     def _end(self) -> End | None:
         plan = self._plan
-        if plan.trials is not None and self._standing.finished + len(self._running) >= plan.trials:
+        begun = self._standing.finished + len(self._running) + len(self._promotions)
+        if plan.trials is not None and begun >= plan.trials:
             return End.TRIALS
+        if plan.total_epochs is not None and self._epochs >= plan.total_epochs:
+            return End.EPOCHS
         since_s = min((running.started_at_s for running in self._running.values()), default=None)
         if plan.timeout_s is not None and self._clock.searched_s(since_s) >= plan.timeout_s:
             return End.TIME
         if self._exhausted(self._study):
             return End.EXHAUSTED
         return None
+
+    @property
+    def _epochs(self) -> int:
+        """Epochs trained so far."""
+        running = sum(each.reported for each in self._running.values())
+        waiting = sum(each.reported for each in self._waiting)
+        return self._standing.epochs + running + waiting + self._promotions.epochs
 
     def _spec(self, number: int, params: Mapping[str, Value], attempt: int) -> TrialSpec:
         return TrialSpec(
@@ -191,9 +200,11 @@ class Search:
 
     def _submit(self, trial: optuna.Trial, reported: int = 0, *, alone: bool = False) -> None:
         spec = self._spec(trial.number, trial_values(trial), len(read_attempts(trial)) + 1)
+        if (leg := self._promotions.leg(trial)) is not None:
+            spec = replace(spec, pause_after=leg.until)
         folder = self._plan.folder.trial(trial.number)
         patiently(lambda: folder.mkdir(parents=True, exist_ok=True), self._listener.on_full_disk)
-        self._running[trial.number] = _Running(trial, spec, time.time(), reported, alone)
+        self._running[trial.number] = Running(trial, spec, self._now_s(), reported, alone)
         log = str(self._log(trial.number))
         self._executor.submit(trial.number, spec, log=log, timeout_s=self._plan.trial_timeout_s)
 
@@ -228,7 +239,7 @@ class Search:
                 running.verdict = Failure(FailureKind.TIMEOUT, cause)
                 self._executor.cancel(number)
 
-    def _on_suggest(self, running: _Running, parameter: Parameter) -> None:
+    def _on_suggest(self, running: Running, parameter: Parameter) -> None:
         number = running.spec.number
         override = self._plan.overrides.get(parameter.name)
         try:
@@ -243,7 +254,7 @@ class Search:
             return
         self._executor.answer(number, value)
 
-    def _on_report(self, running: _Running, epoch: Epoch, awaits_answer: bool) -> None:
+    def _on_report(self, running: Running, epoch: Epoch, awaits_answer: bool) -> None:
         number = running.spec.number
         value = epoch.metrics.get(self._metrics[0], math.nan)
         single = len(self._metrics) == 1
@@ -257,11 +268,12 @@ class Search:
         self._tracker.log_epoch(number, epoch)
         self._listener.on_epoch(number, epoch)
 
-    def _finish(self, running: _Running, outcome: Outcome) -> None:
+    def _finish(self, running: Running, outcome: Outcome) -> None:
         from optuna.trial import TrialState as OptunaState
 
         number = running.spec.number
         del self._running[number]
+        self._promotions.ask_again()
         if running.verdict is not None and isinstance(outcome, Failure):
             outcome = replace(running.verdict, detail=outcome.detail)
         outcome = judge(outcome, self._metrics)
@@ -271,7 +283,14 @@ class Search:
             return
         if not running.built:
             self._tracker.start_trial(running.spec)
-        record = record_outcome(outcome, running.spec.params, wall_s=time.time() - running.started_at_s)
+        span = (running.started_at_s, self._now_s())
+        leg = read_leg(running.trial)
+        if leg is not None and isinstance(outcome, Result):
+            outcome = replace(outcome, duration_s=outcome.duration_s + leg.trained_s)
+        record = record_outcome(outcome, running.spec.params, spans=(*(leg.spans if leg else ()), span))
+        if isinstance(outcome, Result) and outcome.paused:
+            self._pause(running, outcome, record, span)
+            return
         running.trial.set_user_attr(TRIAL_OUTCOME, record)
         if policy is Policy.INFEASIBLE:
             record_infeasible(running.trial)
@@ -281,8 +300,32 @@ class Search:
             frozen = self._study.tell(running.trial, state=OptunaState.PRUNED)
         else:
             frozen = self._study.tell(running.trial, [outcome.metrics[metric] for metric in self._metrics])
+        self._conclude(running.spec, frozen, outcome)
+
+    def _pause(
+        self, running: Running, outcome: Result, record: Mapping[str, Any], span: tuple[float, float]
+    ) -> None:
+        """Lets a trial rest at the end of its leg; its worker is free."""
+        number, value = running.spec.number, outcome.metrics[self._metrics[0]]
+        paused = Waiting(running.trial, running.reported, running.alone)
+        self._promotions.pause(paused, record, value, span)
+        self._tracker.interrupt_trial(number)
+        self._clock.cover(*span)
+        self._standing.succeed()
+        self._listener.on_trial_paused(number, outcome.epochs, value)
+
+    def _end_paused(self) -> None:
+        """Ends the trials that were never promoted: nothing will run any more."""
+        for trial, frozen in self._promotions.end():
+            spec = self._spec(trial.number, trial_values(trial), len(read_attempts(trial)) + 1)
+            if (outcome := read_outcome(frozen)) is not None:
+                self._conclude(spec, frozen, outcome)
+            self._retention.forget_state(trial.number)
+
+    def _conclude(self, spec: TrialSpec, frozen: FrozenTrial, outcome: Result | Failure) -> None:
+        """Says everywhere how a trial ended that the study knows to have ended."""
         trial = view_trial(frozen, self._metrics)
-        spec = replace(running.spec, params=trial.params)
+        spec = replace(spec, params=trial.params)
         self._tracker.finish_trial(spec, trial.state, self._retention.told(outcome))
         self._retention.add(trial)
         self._standing.add(trial)
@@ -291,7 +334,7 @@ class Search:
         self._listener.on_trial_finished(trial, self._standing.best)
         self._stop_if_all_fail(trial)
 
-    def _policy(self, running: _Running, failure: Failure) -> Policy:
+    def _policy(self, running: Running, failure: Failure) -> Policy:
         number = running.spec.number
         if failure.kind is FailureKind.INTERRUPTED:
             self._interruptions[number] += 1
@@ -300,7 +343,7 @@ class Search:
         earlier = {each.kind for each in read_attempts(running.trial)}
         return decide(failure.kind, earlier, self._plan.on_failure)
 
-    def _run_again(self, running: _Running, failure: Failure) -> None:
+    def _run_again(self, running: Running, failure: Failure) -> None:
         """Puts a trial that failed in the row of those that wait; its log and a message say why."""
         number = running.spec.number
         counts = failure.kind is not FailureKind.INTERRUPTED
@@ -310,7 +353,7 @@ class Search:
             self._tracker.interrupt_trial(number)
         attempts = read_attempts(running.trial)
         alone = needs_solitude({each.kind for each in attempts})
-        self._waiting.append(_Waiting(running.trial, running.reported, alone))
+        self._waiting.append(Waiting(running.trial, running.reported, alone))
         told = f"{failure.kind}: {failure.cause}"
         how = "alone, when the others have ended" if alone else "with the same values"
         with suppress(OSError), open(self._log(number), "a", encoding="utf-8") as log:
@@ -353,10 +396,3 @@ def trial_seed(seed: int, number: int) -> int:
     import numpy as np
 
     return int(np.random.SeedSequence((seed, number)).generate_state(1)[0] & 0x7FFFFFFF)
-
-
-def _attach(study: optuna.Study, frozen: Any) -> optuna.Trial:
-    """Takes up a trial that an earlier driver left RUNNING."""
-    import optuna
-
-    return optuna.trial.Trial(study, frozen._trial_id)

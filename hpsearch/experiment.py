@@ -41,7 +41,7 @@ from hpsearch.trial import Value
 DEFAULT_TRIALS = 20
 """When neither `trials` nor `timeout_s` is given and the strategy is not `grid`, which ends by itself."""
 
-Sampler = Literal["tpe", "gp", "cmaes", "nsgaii", "nsgaiii", "qmc", "random"]
+Sampler = Literal["tpe", "gp", "cmaes", "nsgaii", "nsgaiii", "qmc", "random", "bayesian"]
 Pruner = Literal[
     "none",
     "median",
@@ -53,7 +53,7 @@ Pruner = Literal[
     "wilcoxon",
 ]
 ExportFormat = Literal["float32", "keras", "h5", "architecture", "weights"]
-StrategyName = Literal["grid", "random", "bayesian", "hyperband", "optuna"]
+StrategyName = Literal["grid", "random", "bayesian", "hyperband", "asha", "optuna"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -120,7 +120,7 @@ class StrategySection(Section):
         as_plug_in(Sampler),
         Expected("a sampler's name, or a mapping with `name`"),
     ] = None
-    """Of `optuna`: a name, or a mapping of `name` and arguments. Default: `tpe`."""
+    """Of `optuna` and `asha`: a name, or a mapping of `name` and arguments. Default: `tpe`."""
     pruner: Annotated[
         str | dict[str, Any] | None, as_plug_in(Pruner), Expected("a name, or a mapping with `name`")
     ] = None
@@ -138,9 +138,12 @@ class SearchSection(Section):
         Expected("a strategy's name, or a mapping with `name`"),
     ] = StrategySection()
     trials: Count | None = None
-    """How many trials end the search. Default: 20, unless `timeout_s` is given or the strategy is `grid`."""
+    """How many trials end the search. Default: 20, unless `timeout_s` or `total_epochs` is given or the
+    strategy is `grid`."""
     timeout_s: Seconds | None = None
     """Seconds after which no more trials begin."""
+    total_epochs: Count | None = None
+    """Epochs of all trials together after which no more trials begin."""
     seed: Seed = 0
     """Every number of the search follows from it."""
     space: dict[str, Annotated[Override, OverrideForm()]] = Field(default_factory=dict)
@@ -153,12 +156,13 @@ class SearchSection(Section):
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
-        if self.trials is None and self.timeout_s is None and self.strategy.name != "grid":
+        budget = (self.trials, self.timeout_s, self.total_epochs)
+        if budget == (None, None, None) and self.strategy.name != "grid":
             if "trials" in self.model_fields_set:
                 raise reject(
                     "the search would never end",
-                    expected="`trials` or `timeout_s`",
-                    received="trials=None, timeout_s=None",
+                    expected="`trials`, `timeout_s` or `total_epochs`",
+                    received="trials=None, timeout_s=None, total_epochs=None",
                 )
             object.__setattr__(self, "trials", DEFAULT_TRIALS)
         return self

@@ -20,6 +20,9 @@ class Listener:
     def on_epoch(self, number: int, epoch: Epoch) -> None:
         """A trial finished an epoch."""
 
+    def on_trial_paused(self, number: int, epochs: int, value: float) -> None:
+        """A trial stopped for now, after so many epochs; `value` is its best of the first objective."""
+
     def on_trial_finished(self, trial: TrialView, best: TrialView | None) -> None:
         """A trial ended; `best` is the best complete one so far."""
 
@@ -52,6 +55,11 @@ class Together(Listener):
         """Tells all of them."""
         for listener in self._listeners:
             listener.on_epoch(number, epoch)
+
+    def on_trial_paused(self, number: int, epochs: int, value: float) -> None:
+        """Tells all of them."""
+        for listener in self._listeners:
+            listener.on_trial_paused(number, epochs, value)
 
     def on_trial_finished(self, trial: TrialView, best: TrialView | None) -> None:
         """Tells all of them."""

@@ -18,6 +18,7 @@ class End(StrEnum):
 
     TRIALS = "trials"
     TIME = "time"
+    EPOCHS = "epochs"
     EXHAUSTED = "exhausted"
     INTERRUPTED = "interrupted"
 
@@ -46,3 +47,5 @@ class Plan:
     """Whether the strategy has a pruner, so that a worker waits for an answer after each epoch."""
     one_build_at_a_time: bool
     """Whether a trial must have chosen all its values before the next is proposed (finite spaces)."""
+    total_epochs: int | None = None
+    """Epochs of all trials together after which no more begin."""

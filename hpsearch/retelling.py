@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ def retell(
     spec_of: Callable[[TrialView], TrialSpec],
     tracker: Tracker,
     told: Callable[[Result | Failure], Result | Failure] = lambda outcome: outcome,
+    now_s: Callable[[], float] = time.time,
 ) -> tuple[Standing, Clock, tuple[int, ...]]:
     """Tells a tracker of every finished trial, and who was best after each, in the order of their ends.
 
@@ -30,12 +32,13 @@ def retell(
         spec_of: Returns the job that a trial was.
         tracker: Its study is open. It leaves out what it holds already.
         told: Returns an outcome as it is told. Default: as it is.
+        now_s: Returns the time.
 
     Returns:
         How the search stands, the time it took so far, and the numbers of the trials of which something
         was missing.
     """
-    standing, clock, missing = Standing(objectives), Clock(), []
+    standing, clock, missing = Standing(objectives), Clock(now_s), []
     metrics = tuple(objectives)
     finished = [trial for trial in trials if trial.datetime_complete is not None]
     for frozen in sorted(finished, key=lambda t: (t.datetime_complete, t.number)):

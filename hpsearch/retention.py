@@ -68,6 +68,11 @@ class Retention:
             for path in _models(self._folder.trial(number)):
                 _delete(path)
 
+    def forget_state(self, number: int) -> None:
+        """Deletes what a paused trial would have gone on from: it has ended."""
+        for path in self._folder.trial(number).glob(_STATES):
+            _delete(path)
+
     def _superfluous(self) -> Iterator[int]:
         """Yields the trials whose models go, worst first."""
         ranked = rank(tuple(trial for trial, _ in self._held.values()), self._objectives)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from hpsearch.ranking import pareto_front
@@ -26,7 +27,10 @@ class Standing:
         self._objectives = objectives
         self._counts = dict.fromkeys(TrialState, 0)
         self._front: tuple[TrialView, ...] = ()
+        self._any_success = False
         self.failures_in_a_row = 0
+        self.epochs = 0
+        """Of the trials that have ended."""
 
     def add(self, trial: TrialView) -> None:
         """Takes in a trial that ended.
@@ -35,13 +39,19 @@ class Standing:
         say something of the space, no longer of the search.
         """
         self._counts[trial.state] += 1
+        self.epochs += trial.epochs
         if trial.state is not TrialState.FAILED:
-            self.failures_in_a_row = 0
+            self.succeed()
         elif not trial.infeasible or not self._any_success:
             self.failures_in_a_row += 1
         if trial.state is TrialState.COMPLETE:
             front = pareto_front((*self._front, trial), self._objectives)
             self._front = tuple(sorted(front, key=lambda t: t.number)) if len(front) > 1 else front
+
+    def succeed(self) -> None:
+        """Takes in that a trial went well: it ended, or paused."""
+        self.failures_in_a_row = 0
+        self._any_success = True
 
     @property
     def finished(self) -> int:
@@ -58,33 +68,35 @@ class Standing:
         """Trials by state."""
         return {str(state): count for state, count in self._counts.items()}
 
-    @property
-    def _any_success(self) -> bool:
-        return self._counts[TrialState.COMPLETE] + self._counts[TrialState.PRUNED] > 0
-
 
 class Clock:
     """Measures the wall time during which trials ran, over all runs of a search.
 
     Trials that ran side by side count once.
+
+    Args:
+        now_s: Returns the time, Unix time in seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: Callable[[], float] = time.time) -> None:
+        self._now_s = now_s
         self._spans: list[tuple[float, float]] = []
         """Disjoint, in order."""
         self._covered_s = 0.0
 
     def add(self, trial: FrozenTrial) -> None:
-        """Takes in a trial that ended, after those that ended before it."""
-        if trial.datetime_complete is None:
-            return
-        end_s = trial.datetime_complete.timestamp()
-        start_s = end_s - read_record(trial).get("wall_s", 0.0)
-        while self._spans and self._spans[-1][1] >= start_s:
-            before = self._spans.pop()
-            self._covered_s -= before[1] - before[0]
-            start_s, end_s = min(start_s, before[0]), max(end_s, before[1])
-        self._spans.append((start_s, end_s))
+        """Takes in a trial that ended."""
+        for start_s, end_s in read_record(trial).get("spans", ()):
+            self.cover(start_s, end_s)
+
+    def cover(self, start_s: float, end_s: float) -> None:
+        """Takes in a time during which a trial ran."""
+        first = bisect_left(self._spans, start_s, key=lambda span: span[1])
+        last = bisect_right(self._spans, end_s, key=lambda span: span[0])
+        for before_s, after_s in self._spans[first:last]:
+            self._covered_s -= after_s - before_s
+            start_s, end_s = min(start_s, before_s), max(end_s, after_s)
+        self._spans[first:last] = [(start_s, end_s)]
         self._covered_s += end_s - start_s
 
     def searched_s(self, running_since_s: float | None = None) -> float:
@@ -95,7 +107,7 @@ class Clock:
         """
         if running_since_s is None:
             return self._covered_s
-        total_s = self._covered_s + max(0.0, time.time() - running_since_s)
+        total_s = self._covered_s + max(0.0, self._now_s() - running_since_s)
         for start_s, end_s in reversed(self._spans):
             if end_s <= running_since_s:
                 break

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from hpsearch.errors import ModelError, StudyError, did_you_mean, fault
+from hpsearch.legs import read_leg
 from hpsearch.ranking import pareto_front, rank
 from hpsearch.trial import Failure, Result, TrialState, Value
 from hpsearch.trial_record import read_attempts, read_infeasible, read_outcome, read_record
@@ -167,6 +168,8 @@ class TrialView:
     """How often it was tried, the last time included."""
     infeasible: bool = False
     """Whether samplers were told to avoid what is like it."""
+    paused: bool = False
+    """Whether it waits to be promoted; its state is RUNNING."""
 
     @property
     def finished(self) -> bool:
@@ -201,6 +204,7 @@ def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
             attempts=attempts,
         )
     record = read_record(trial)
+    leg = read_leg(trial)
     return TrialView(
         number=trial.number,
         state=state,
@@ -214,6 +218,7 @@ def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
         failure=outcome,
         attempts=attempts,
         infeasible=read_infeasible(trial),
+        paused=leg is not None and leg.paused is not None and outcome is None,
     )
 
 

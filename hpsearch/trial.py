@@ -68,6 +68,8 @@ class TrialSpec:
     """Whether the worker must wait for *keep* or *prune* after each epoch."""
     attempt: int = 1
     """How often it has been tried, this time included; no number of the result depends on it."""
+    pause_after: int | None = None
+    """Epoch at whose end it pauses, unless it has ended by then. Default: it trains to its end."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,8 @@ class Result:
     best_epoch: int
     duration_s: float
     pruned: bool = False
+    paused: bool = False
+    """Whether it only stopped for now, what it needs to go on being kept in its folder."""
     facts: Mapping[str, Value] = field(default_factory=dict)
     """Other things known: `parameters`, `threads`, ..."""
     files: tuple[str, ...] = ()

@@ -19,23 +19,27 @@ _INFEASIBLE = "hpsearch:infeasible"
 
 
 def record_outcome(
-    outcome: Result | Failure, params: Mapping[str, Value], *, wall_s: float
+    outcome: Result | Failure, params: Mapping[str, Value], *, spans: Sequence[tuple[float, float]]
 ) -> dict[str, Any]:
     """Writes an outcome as the dictionary kept in the Optuna trial.
 
     Args:
         outcome: How the trial ended.
         params: The hyperparameters it had when it ended.
-        wall_s: Seconds from its submission to its end, in the run of the search that saw it end.
+        spans: From when to when it ran, Unix time in seconds: once, or in several legs.
     """
+    ran = {
+        "spans": [list(span) for span in spans],
+        "wall_s": sum(end_s - start_s for start_s, end_s in spans),
+    }
     if isinstance(outcome, Failure):
         return {
-            "wall_s": wall_s,
+            **ran,
             "params": dict(params),
             "failure": {"kind": str(outcome.kind), "cause": outcome.cause},
         }
     return {
-        "wall_s": wall_s,
+        **ran,
         "params": dict(outcome.params),
         "metrics": dict(outcome.metrics),
         "epochs": outcome.epochs,

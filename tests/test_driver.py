@@ -162,7 +162,7 @@ def _drive(search, until_s=None):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["grid", "random", "hyperband", "optuna"])
+@pytest.mark.parametrize("strategy", ["grid", "random", "hyperband", "optuna", "asha"])
 def test_a_driver_killed_at_any_moment_loses_and_repeats_nothing(tmp_path, strategy):
     space = "finite" if strategy == "grid" else "mixed"
     # Of one name: Hyperband's brackets follow from it.

@@ -168,7 +168,7 @@ FILES = {
     # names
     "unknown strategy": (
         search("strategy: randm"),
-        "search.strategy.name: unknown value; expected one of grid, random, bayesian, hyperband, optuna",
+        "unknown value; expected one of grid, random, bayesian, hyperband, asha, optuna",
         "received 'randm'. Did you mean `random`?",
     ),
     "unknown sampler": (

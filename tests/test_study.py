@@ -45,7 +45,7 @@ def _search(folder, outcomes, objectives=None):
     for outcome in outcomes:
         trial = study.ask()
         trial.suggest_int("units", 1, 8)
-        trial.set_user_attr(TRIAL_OUTCOME, record_outcome(outcome, trial.params, wall_s=2.0))
+        trial.set_user_attr(TRIAL_OUTCOME, record_outcome(outcome, trial.params, spans=[(1.0, 3.0)]))
         if isinstance(outcome, Failure):
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:

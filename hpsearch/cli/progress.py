@@ -84,6 +84,10 @@ class Lines(Listener):
             line.append(f"; best {score(best.values[0])} (trial {best.number})")
         self._say(line)
 
+    def on_trial_paused(self, number: int, epochs: int, value: float) -> None:
+        """Says how far it came."""
+        self._say(paused(number, epochs, self._metric, value))
+
     def on_message(self, text: str) -> None:
         """Passes it on."""
         self._say(text)
@@ -128,6 +132,11 @@ class View(Listener):
         self._counts[trial.state] += 1
         self._best = best
         self._console.print(outcome(trial, self._metric))
+
+    def on_trial_paused(self, number: int, epochs: int, value: float) -> None:
+        """Takes the trial from those that run."""
+        self._running.pop(number, None)
+        self._console.print(paused(number, epochs, self._metric, value))
 
     def on_message(self, text: str) -> None:
         """Prints it above the view."""
@@ -179,6 +188,12 @@ class View(Listener):
         """Estimates the time left from the pace so far."""
         left = 0 if self._planned is None else self._planned - self._before - self._new
         return elapsed_s / self._new * left if self._new and left > 0 else None
+
+
+def paused(number: int, epochs: int, metric: str, value: float) -> Text:
+    """Says in a line where a trial paused."""
+    at = f" {metric} {score(value)} at epoch {epochs}"
+    return Text.assemble(f"trial {number} ", ("paused", STATE_STYLES[TrialState.RUNNING]), at)
 
 
 def outcome(trial: TrialView, metric: str) -> Text:

@@ -104,7 +104,8 @@ def _row(trial: TrialView, rank: int | None, objectives: Mapping[str, str]) -> l
     row = [Text(cell) for cell in [*cells, str(trial.epochs), duration(trial.duration_s)]]
     if rank is None:
         cause = f" {failure(trial.failure, trial.attempts)}" if trial.failure else ""
-        row.append(Text.assemble((str(trial.state).lower(), STATE_STYLES[trial.state]), cause))
+        state = "paused" if trial.paused else str(trial.state).lower()
+        row.append(Text.assemble((state, STATE_STYLES[trial.state]), cause))
     return row
 
 

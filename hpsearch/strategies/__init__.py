@@ -11,6 +11,7 @@ that raises a `StrategyError` where the experiment asks for what it cannot do. `
     random      independent draws
     bayesian    Keras Tuner's Gaussian process
     hyperband   random draws, the weak ones stopped early
+    asha        many draws, of which the good ones go on from where they paused; brackets, and any sampler
     optuna      any sampler and pruner of Optuna: tpe, gp, cmaes, nsgaii, nsgaiii, qmc, random
 """
 
@@ -22,6 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import StrategyError, did_you_mean, fault
+from hpsearch.legs import Schedule
 from hpsearch.space import Space
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class Strategy:
     """In a few words, e.g. `optuna: tpe, median pruner`."""
     warnings: tuple[str, ...] = ()
     """What a person should know before the search begins."""
+    schedule: Schedule | None = None
+    """Has trials pause and go on, if it does."""
 
     @property
     def prunes(self) -> bool:

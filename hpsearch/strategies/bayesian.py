@@ -1,14 +1,15 @@
-"""`bayesian`: Keras Tuner's `BayesianOptimizationOracle`, a Gaussian process with an upper confidence bound.
+"""`bayesian`: a Gaussian process over the whole space and expected improvement (Jones et al., 1998).
 
-The oracle is made anew for each trial and shown the study's trials, so nothing of it has to be saved. It
-only proposes: what Keras Tuner's oracles do besides (retries, JSON files, tables, locks) is not used.
+Each suggestion fits a process (`gaussian_process.py`) to what the study holds and looks for the point with
+the highest logarithm of expected improvement, among a spread of candidates and around the best, in rounds.
 
-What it is shown differs from the study where it would be misled:
-- failed trials and non-finite objectives are left out (it takes an infinite loss for a perfect 0), but
-  infeasible ones count with the worst objective so far;
-- a running trial counts as one with the worst objective so far, so that nothing near it is proposed
-  again (constant liar, Ginsbourger et al., 2010; it would ask a process that was not fitted yet);
-- its proposals are moved into the declared range (`Int(..., sampling="log")` can leave it).
+- Points are snapped to the values that there are before they are compared: every proposal lies in the space.
+- Running trials count with what the process expects of them (kriging believer, Ginsbourger et al., 2010): two
+  that run side by side are not near each other. As if measured without noise, so nothing is gained there.
+- How far a trial was trained is one coordinate more. Pruned and paused trials count with their best value, at
+  their last epoch, and what is looked for is improvement at full length.
+- Infeasible trials count with the worst value so far; other failed trials with none.
+- The first trials are a Sobol sequence.
 """
 
 # ruff: noqa: ARG002  the signatures are Optuna's
@@ -17,10 +18,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
@@ -28,32 +30,44 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.errors import StrategyError, fault
 from hpsearch.experiment import StrategySection
-from hpsearch.space import Space, Value, encoded, trial_values
-from hpsearch.strategies import Context, Strategy, options
+from hpsearch.space import encoded, trial_values
+from hpsearch.strategies import Context, Strategy, options, oracle
+from hpsearch.strategies.coordinates import Array, Coordinates
 from hpsearch.strategies.distinct import DistinctSampler
-from hpsearch.strategies.penalty import penalised
+from hpsearch.strategies.gaussian_process import GaussianProcess
+from hpsearch.strategies.penalty import advanced, penalised
 from hpsearch.strategies.pruners import create_pruner
 
-OPTIONS = {"num_initial_points": (int,), "alpha": (int, float), "beta": (int, float)}
+OPTIONS = {"num_initial_points": (int,)}
+SURROGATES = ("gaussian_process", "keras_tuner")
+
+_MOST_OBSERVATIONS = 200
+"""The best and the latest: a process of more would take too long."""
+_SAME = 1e-3
+"""Coordinates that differ by less are the same."""
+_CANDIDATES, _AROUND, _ROUNDS, _KEPT = 1024, 384, 4, 6
 
 
 def create(section: StrategySection, context: Context) -> Strategy:
     """Creates the strategy.
 
-    Options, as in Keras Tuner: `num_initial_points` (random trials before the process is fitted, default
-    three for each hyperparameter), `alpha` (noise expected in the objective, default 1e-4), `beta`
-    (exploration, default 2.6). Any pruner may be added; a pruned trial counts with its last value.
+    Options: `num_initial_points` (trials before the process is fitted, default one more than there are
+    hyperparameters, at least 4); `surrogate`: `gaussian_process`, the default, or `keras_tuner`, whose oracle
+    has the options `alpha` and `beta` too. Any pruner may be added.
 
     Raises:
-        StrategyError: There are several objectives.
+        StrategyError: There are several objectives, or an option is wrong.
     """
     options.refuse_sampler(section, context)
-    options.check(OPTIONS, section.options, f"{context.where}.options", "strategy `bayesian`")
-    for name, value in section.options.items():
+    given = dict(section.options)
+    where = f"{context.where}.options"
+    surrogate = given.pop("surrogate", SURROGATES[0])
+    options.known(surrogate, dict.fromkeys(SURROGATES), f"{where}.surrogate", "surrogate")
+    theirs = surrogate == "keras_tuner"
+    options.check(oracle.OPTIONS if theirs else OPTIONS, given, where, "strategy `bayesian`")
+    for name, value in given.items():
         if value <= 0:
-            raise StrategyError(
-                fault(f"{context.where}.options.{name}", "must be above 0", received=repr(value))
-            )
+            raise StrategyError(fault(f"{where}.{name}", "must be above 0", received=repr(value)))
     if len(context.directions) > 1:
         message = fault(
             context.where,
@@ -62,49 +76,81 @@ def create(section: StrategySection, context: Context) -> Strategy:
             advice="Use `name: optuna` with sampler `nsgaii` or `tpe`.",
         )
         raise StrategyError(message)
+
+    def factory(seed: int) -> BaseSampler:
+        return oracle.OracleSampler(context.space, seed, given)
+
+    initial = given.get("num_initial_points")
     return Strategy(
-        sampler=DistinctSampler(
-            lambda seed: OracleSampler(context.space, seed, section.options), context.seed
-        ),
+        sampler=DistinctSampler(factory, context.seed)
+        if theirs
+        else create_process_sampler(context, initial),
         pruner=create_pruner(section.pruner, context),
-        summary="bayesian",
+        summary=f"bayesian: {surrogate.replace('_', ' ')}",
     )
 
 
-class OracleSampler(BaseSampler):
-    """Asks Keras Tuner's oracle for all values of a trial together.
+def create_process_sampler(context: Context, initial: int | None = None) -> DistinctSampler:
+    """Creates the sampler alone, for any strategy that has one."""
+    coordinates = Coordinates(context.space)
+    return DistinctSampler(lambda seed: ProcessSampler(context, coordinates, seed, initial), context.seed)
 
-    Hyperparameters that are not in `space` (they appeared during the search) are drawn at random.
+
+@dataclass(frozen=True)
+class _Known:
+    """What the trials say, the lower the better."""
+
+    features: Array
+    """`(n, dimensions + 1)`, the last one how far a trial was trained: 1 is all."""
+    values: Array
+    running: Array
+    """Features of the trials that run."""
+
+
+class ProcessSampler(BaseSampler):
+    """Proposes all values of a trial together.
+
+    Hyperparameters that are not in the space (they appeared during the search) are drawn at random.
 
     Args:
-        space: What the model declares.
-        seed: Of the random starting points.
-        given: The oracle's options.
+        context: Of the search.
+        coordinates: Of its space.
+        seed: Of the candidates.
+        initial: Trials before the process is fitted. Default: one more than there are hyperparameters.
     """
 
-    def __init__(self, space: Space, seed: int, given: Mapping[str, Any]) -> None:
-        self._space = space
+    def __init__(
+        self, context: Context, coordinates: Coordinates, seed: int, initial: int | None = None
+    ) -> None:
+        self._context = context
+        self._coordinates = coordinates
         self._seed = seed
-        self._given = dict(given)
-        self._initial_points = self._given.pop("num_initial_points", max(3 * len(space.parameters), 3))
+        searched = [parameter for parameter in context.space.parameters if parameter.size != 1]
+        self._initial = initial or max(4, len(searched) + 1)
         self._random = RandomSampler(seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Returns nothing: the space is the oracle's."""
+        """Returns nothing: the space is the context's."""
         return {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Returns a value for every label a hyperparameter of the proposal could have."""
-        history = self._history(study, trial)
-        if history is None:
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+        coordinates = self._coordinates
+        if not coordinates.dimensions:
             return {}
-        values = self._propose(history)
+        known = self._known(study, trial, coordinates)
+        if len(known.values) < self._initial:
+            point = self._spread(coordinates, trial.number)
+        else:
+            with threadpool_limits(1):
+                point = _most_promising(known, coordinates, np.random.default_rng(self._seed))
         proposal: dict[str, Any] = {}
-        for parameter in self._space.parameters:
-            if parameter.name in values and parameter.is_active(values):
-                proposal |= encoded(parameter, values[parameter.name])
+        for parameter, value in coordinates.values(point).items():
+            proposal |= encoded(parameter, value)
         return proposal
 
     def sample_independent(
@@ -113,75 +159,146 @@ class OracleSampler(BaseSampler):
         """Draws at random."""
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
-    def _history(self, study: Study, trial: FrozenTrial) -> list[tuple[dict[str, Value], float]] | None:
-        """Returns values and score (to minimise) of each trial, or None while there are too few."""
+    def _spread(self, coordinates: Coordinates, number: int) -> Array:
+        """Returns a point of the search's Sobol sequence; the same for a trial whenever it is asked."""
+        from scipy.stats import qmc
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of numbers of points that are no power of two
+            sequence = qmc.Sobol(coordinates.dimensions, scramble=True, rng=self._context.seed)
+            if number:
+                sequence.fast_forward(number)
+            point: Array = sequence.random(1)[0]
+        return point
+
+    def _known(self, study: Study, trial: FrozenTrial, coordinates: Coordinates) -> _Known:
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        finished, running = [], []
-        for other in penalised(study.get_trials(deepcopy=False), study.directions):
-            if other.state in (TrialState.COMPLETE, TrialState.PRUNED):
-                if other.value is not None and math.isfinite(other.value):
-                    finished.append((self._known(other), sign * other.value))
-            elif other.state == TrialState.RUNNING and other.number != trial.number and other.params:
-                running.append(self._known(other))
-        if len(finished) < self._initial_points:
-            return None
-        worst = max(score for _, score in finished)
-        return finished + [(values, worst) for values in running]
-
-    def _known(self, trial: FrozenTrial) -> dict[str, Value]:
-        """Returns the trial's values that lie in the space; an override may have changed it meanwhile."""
-        return {
-            name: value
-            for name, value in trial_values(trial).items()
-            if any(p.name == name and p.contains(value) for p in self._space.parameters)
-        }
-
-    def _propose(self, history: list[tuple[dict[str, Value], float]]) -> dict[str, Value]:
-        import keras_tuner
-        from keras_tuner.engine.trial import Trial
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-        def hyperparameters(values: Mapping[str, Value]) -> Any:
-            space = [parameter.to_config() for parameter in self._space.parameters]
-            return keras_tuner.HyperParameters.from_config({"space": space, "values": dict(values)})
-
-        oracle = keras_tuner.oracles.BayesianOptimizationOracle(
-            objective=keras_tuner.Objective("score", "min"),
-            max_trials=None,
-            num_initial_points=1,
-            hyperparameters=hyperparameters({}),
-            seed=self._seed + 1,  # it takes 0 for "no seed"
-            **self._given,
+        rows, values, running = [], [], []
+        for other in penalised(advanced(study.get_trials(deepcopy=False)), study.directions):
+            if other.number == trial.number or not other.params:
+                continue
+            if other.state == TrialState.RUNNING:
+                running.append([*coordinates.features_of(trial_values(other)), 1.0])
+            elif (seen := self._seen(other, sign)) is not None:
+                rows.append([*coordinates.features_of(trial_values(other)), seen[1]])
+                values.append(sign * seen[0])
+        width = coordinates.dimensions + 1
+        chosen = _chosen(np.array(values))
+        return _Known(
+            np.array(rows).reshape(-1, width)[chosen],
+            np.array(values)[chosen],
+            np.array(running).reshape(-1, width),
         )
-        for number, (values, score) in enumerate(history):
-            trial = Trial(hyperparameters(values), trial_id=str(number), status="COMPLETED")
-            trial.score = score
-            oracle.trials[trial.trial_id] = trial
-        oracle.gpr.predict = partial(predict, oracle.gpr)
-        with warnings.catch_warnings(), threadpool_limits(1):
-            warnings.simplefilter("ignore")  # the process says at length that a length scale is at its end
-            proposed: dict[str, Value] = oracle.populate_space(str(len(history)))["values"]
-        return proposed
+
+    def _seen(self, trial: FrozenTrial, sign: float) -> tuple[float, float] | None:
+        """Returns a trial's value and how far it was trained, from 0 to 1; None if it says nothing."""
+        if trial.state == TrialState.COMPLETE:
+            return (trial.value, 1.0) if trial.value is not None and math.isfinite(trial.value) else None
+        if trial.state != TrialState.PRUNED or not trial.intermediate_values:
+            return None
+        last = max(trial.intermediate_values)
+        best = min(sign * value for value in trial.intermediate_values.values())
+        share = math.log1p(last) / math.log1p(max(self._context.epochs, last))
+        return (sign * best, share) if math.isfinite(best) else None
 
 
-def predict(process: Any, x: Any, return_std: bool = True) -> tuple[Any, Any]:  # noqa: ARG001
-    """Predicts as scikit-learn's `GaussianProcessRegressor` does, without its checks of the input.
+def _chosen(values: Array) -> NDArray[np.intp]:
+    """Returns which observations are used: of many, the best half and the latest half."""
+    everything = np.arange(len(values))
+    if len(values) <= _MOST_OBSERVATIONS:
+        return everything
+    best = np.argsort(values, kind="stable")[: _MOST_OBSERVATIONS // 2]
+    latest = np.setdiff1d(everything, best)[-(_MOST_OBSERVATIONS - len(best)) :]
+    return np.sort(np.concatenate([best, latest]))
 
-    The oracle predicts one point ten thousand times a proposal, and the checks were two thirds of that.
 
-    Args:
-        process: The fitted process, `normalize_y` on.
-        x: Points, `(n, dimensions)`.
-        return_std: Always true, as the oracle has it.
+def _standardised(values: Array) -> Array:
+    """Takes the length off the bad tail, so that one diverged trial does not make all others look alike."""
+    median, best = float(np.median(values)), float(values.min())
+    cut = median + 2.0 * (median - best) if median > best else math.inf
+    clipped = np.minimum(values, cut)
+    deviation = float(clipped.std())
+    centred: Array = (clipped - clipped.mean()) / (deviation if deviation > 0 else 1.0)
+    return centred
 
-    Returns:
-        Mean and standard deviation, each `(n,)`.
-    """
-    import numpy as np
-    from scipy.linalg import solve_triangular
 
-    covariance = process.kernel_(x, process.X_train_)
-    mean = process._y_train_std * (covariance @ process.alpha_) + process._y_train_mean
-    whitened = solve_triangular(process.L_, covariance.T, lower=True, check_finite=False)
-    variance = process.kernel_.diag(x) - np.einsum("ij,ij->j", whitened, whitened)
-    return mean, np.sqrt(np.maximum(variance, 0.0) * process._y_train_std**2)
+def _most_promising(known: _Known, coordinates: Coordinates, random: np.random.Generator) -> Array:
+    """Returns the point of highest expected improvement, `(dimensions,)`."""
+    values = _standardised(known.values)
+    categorical = np.append(coordinates.categorical, False)
+    everything = bool((known.features[:, -1] == 1.0).all())
+    if everything:  # nothing is known of shorter trainings, so it is no coordinate
+        categorical = categorical[:-1]
+        seen, running = known.features[:, :-1], known.running[:, :-1]
+    else:
+        seen, running = known.features, known.running
+    process = GaussianProcess(seen, values, categorical)
+    if len(running):
+        expected, _ = process.predict(running)
+        seen, values = np.concatenate([seen, running]), np.concatenate([values, expected])
+        process = GaussianProcess(seen, values, categorical, fitted=process, certain=len(running))
+
+    def complete(features: Array) -> Array:
+        return features if everything else np.column_stack([features, np.ones(len(features))])
+
+    at_full_length = np.unique(known.features[:, :-1], axis=0)
+    reached, _ = process.predict(complete(at_full_length))
+    best = float(reached.min())
+    if len(running):  # nothing is gained beside a trial that runs, if it is as good as expected
+        best = min(best, float(expected.min()))
+
+    tried = np.concatenate([known.features, known.running])[:, :-1]
+
+    def gain(points: Array) -> Array:
+        features = coordinates.features(points)
+        mean, deviation = process.predict(complete(features))
+        gains = _log_expected_improvement(mean, deviation, best)
+        return np.where(_near(features, tried), -math.inf, gains)
+
+    centres = coordinates.points_of(at_full_length[np.argsort(reached, kind="stable")[:_KEPT]])
+    points = random.random((_CANDIDATES, coordinates.dimensions))
+    points = np.concatenate([points, _around(centres, 0.1, random)])
+    gains = gain(points)
+    for step in range(_ROUNDS):
+        top = np.argsort(-gains, kind="stable")[:_KEPT]
+        nearby = _around(points[top], 0.1 * 0.4**step, random)
+        points = np.concatenate([points[top], nearby])
+        gains = np.concatenate([gains[top], gain(nearby)])
+    chosen: Array = points[int(np.argmax(gains))]
+    return chosen
+
+
+def _near(features: Array, tried: Array) -> NDArray[np.bool_]:
+    """Returns which points, `(n, d)`, are as good as the same as one that was tried, `(m, d)`."""
+    near = np.zeros(len(features), dtype=bool)
+    for row in tried:
+        near |= np.abs(features - row).max(axis=1) < _SAME
+    return near
+
+
+def _around(centres: Array, width: float, random: np.random.Generator) -> Array:
+    """Returns points that differ from the centres in one, some or all coordinates, a little or altogether."""
+    copies = np.repeat(centres, _AROUND // len(centres), axis=0)
+    n, d = copies.shape
+    moved = random.random((n, d)) < random.choice([1.0 / d, 0.3, 1.0], size=(n, 1))
+    moved[np.arange(n), random.integers(d, size=n)] = True
+    steps = width * random.standard_normal((n, d))
+    points = np.where(moved, np.clip(copies + steps, 0.0, 1.0), copies)
+    anew = (random.random((n, d)) < 0.3 / d) & moved
+    return np.where(anew, random.random((n, d)), points)
+
+
+def _log_expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
+    """Returns the logarithm of expected improvement, however small it is (Ament et al., 2023)."""
+    from scipy.special import log_ndtr
+
+    z = (best - mean) / deviation
+    density = -0.5 * z * z - 0.5 * math.log(2.0 * math.pi)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = -np.abs(z) * np.exp(log_ndtr(z) - density)
+        near = np.log(np.exp(density) + z * np.exp(log_ndtr(z)))
+        below = density + np.log1p(ratio)
+        far = density - 2.0 * np.log(np.abs(z))
+    gains = np.where(z > -1.0, near, np.where(z > -25.0, below, far))
+    found: Array = np.nan_to_num(gains, nan=-1e300, neginf=-1e300) + np.log(deviation)
+    return found

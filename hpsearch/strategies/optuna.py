@@ -43,10 +43,33 @@ def create(section: StrategySection, context: Context) -> Strategy:
         StrategyError: One of them is unknown, lacks such an option, a package, or does not fit the space
             or the objectives.
     """
-    where = f"{context.where}.sampler"
-    name, given = options.named(section.sampler, "tpe", where)
-    constructor = options.known(name, SAMPLERS, where, "sampler")
     options.check({}, section.options, f"{context.where}.options", "strategy `optuna`")
+    name, sampler, warnings = create_sampler(section.sampler, "tpe", context)
+    pruner = create_pruner(section.pruner, context)
+    pruned = "" if isinstance(pruner, NopPruner) else f", {options.named(section.pruner, '', '')[0]} pruner"
+    return Strategy(sampler, pruner, f"optuna: {name}{pruned}", warnings)
+
+
+def create_sampler(
+    spec: str | Mapping[str, Any] | None, default: str, context: Context
+) -> tuple[str, DistinctSampler, tuple[str, ...]]:
+    """Creates one of Optuna's samplers, wrapped as every strategy's is.
+
+    Args:
+        spec: Its name, or a mapping with `name` and options.
+        default: Its name if there is no `spec`.
+        context: Of the search.
+
+    Returns:
+        Its name, the sampler, and warnings.
+
+    Raises:
+        StrategyError: It is unknown, lacks such an option, a package, or does not fit the space or the
+            objectives.
+    """
+    where = f"{context.where}.sampler"
+    name, given = options.named(spec, default, where)
+    constructor = options.known(name, SAMPLERS, where, "sampler")
     options.check(options.of(constructor), given, where, f"sampler `{name}`")
     _check_installed(name, where)
     warnings = _check_cmaes(context, where) if name == "cmaes" else ()
@@ -57,9 +80,7 @@ def create(section: StrategySection, context: Context) -> Strategy:
 
     sampler = DistinctSampler(factory, context.seed)
     options.construct(lambda **_: sampler.probe(), given, where)
-    pruner = create_pruner(section.pruner, context)
-    pruned = "" if isinstance(pruner, NopPruner) else f", {options.named(section.pruner, '', '')[0]} pruner"
-    return Strategy(sampler, pruner, f"optuna: {name}{pruned}", warnings)
+    return name, sampler, warnings
 
 
 def _settings(name: str, given: Mapping[str, Any], seed: int, context: Context) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Infeasible trials as samplers can learn from them: complete, with the worst value so far.
+"""Trials as samplers can learn from them: infeasible ones complete with the worst value, paused ones pruned.
 
 In the study a trial that failed stays FAIL, and Optuna's samplers see nothing of those. `tpe` and `gp`,
 which propose the most promising point, then propose it again and again: with half of a space failing,
@@ -19,6 +19,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from hpsearch.legs import read_leg
 from hpsearch.trial_record import read_infeasible
 
 if TYPE_CHECKING:
@@ -86,6 +87,22 @@ def penalised(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection
     return [_complete(t, worst) if t.number in numbers else t for t in trials]
 
 
+def advanced(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Returns the trials, those that have reached a rung as pruned there: what they reached says enough."""
+    return [_pruned(t) if t.state == TrialState.RUNNING and _has_paused(t) else t for t in trials]
+
+
+def _has_paused(trial: FrozenTrial) -> bool:
+    leg = read_leg(trial)
+    return leg is not None and bool(leg.values)
+
+
+def _pruned(trial: FrozenTrial) -> FrozenTrial:
+    shown = copy.copy(trial)
+    shown.state = TrialState.PRUNED
+    return shown
+
+
 def _complete(trial: FrozenTrial, values: list[float]) -> FrozenTrial:
     shown = copy.copy(trial)
     shown.state = TrialState.COMPLETE
@@ -120,5 +137,5 @@ class _PenalisedStudy:
     ) -> list[FrozenTrial]:
         """Where Optuna's samplers read the trials."""
         trials = self._study._get_trials(deepcopy=False, use_cache=use_cache)
-        seen = penalised(trials, self._study.directions)
+        seen = penalised(advanced(trials), self._study.directions)
         return seen if states is None else [t for t in seen if t.state in states]

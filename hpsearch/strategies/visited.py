@@ -90,6 +90,10 @@ class _Path:
     length: int = 0
     """How many of its hyperparameters are on the path."""
 
+    def is_behind(self, trial: FrozenTrial) -> bool:
+        """Whether the trial has gone on; one that trains, or is paused, has not."""
+        return len(trial.params) > self.length or trial.state.is_finished()
+
 
 class Visited:
     """The trie of one study."""
@@ -114,7 +118,8 @@ class Visited:
         Args:
             trials: All trials of the study by number.
         """
-        for number in (*self._open, *range(self._known, len(trials))):
+        changed = [number for number, path in self._open.items() if path.is_behind(trials[number])]
+        for number in (*changed, *range(self._known, len(trials))):
             self._follow(trials[number])
 
     def branch(self, trial: FrozenTrial, label: str, distribution: BaseDistribution) -> Branch | None:

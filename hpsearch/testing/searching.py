@@ -57,6 +57,7 @@ class ToySearch:
     """Arguments of `toys.toy_trial`."""
     overrides: Mapping[str, Override] = field(default_factory=dict)
     timeout_s: float | None = None
+    total_epochs: int | None = None
     max_failures_in_a_row: int = 5
     on_failure: Mapping[str, Any] = field(default_factory=dict)
     trial_timeout_s: float | None = None
@@ -95,6 +96,7 @@ class ToySearch:
             champion=(self.study.champion or {}).get("trial"),
             prunes=strategy.prunes,
             one_build_at_a_time=space.size() is not None,
+            total_epochs=self.total_epochs,
         )
         executor = self._executor()
         with self.folder.lock():
@@ -112,8 +114,8 @@ class ToySearch:
             self.tracker.open_study(self.record)
             executor.start(partial(toys.toy_trial, space=self.space, **self.toy))
             try:
-                search = Search(plan, study, executor, self.tracker, listener, strategy.exhausted)
-                return search.run()
+                exhausted, schedule = strategy.exhausted, strategy.schedule
+                return Search(plan, study, executor, self.tracker, listener, exhausted, schedule).run()
             finally:
                 executor.close()
 

@@ -90,6 +90,8 @@ def toy_trial(
 ) -> Outcome:
     """Plays one trial: chooses values, reports `epochs` epochs, leaves `history.csv` in its folder.
 
+    Where it is to pause it keeps its state, and goes on from there; `trained.txt` says what it trained.
+
     Args:
         job: The trial's spec.
         channel: The way to the driver.
@@ -113,13 +115,22 @@ def toy_trial(
     if (failure := fate(job, params)) is not None:
         return failure
     best, metrics, number = score(params), {}, 0
+    state = Path(job.folder) / "state.npz"
+    kept = int(state.read_text()) if state.exists() else 0
     for number in range(1, epochs + 1):
-        time.sleep(pause_s)
+        if number > kept:
+            time.sleep(pause_s)
+            with open(Path(job.folder) / "trained.txt", "a", encoding="utf-8") as trained:
+                trained.write(f"{number}\n")
         metrics = {"loss": 1.0 / number, "val_accuracy": best * number / epochs}
         if not channel.report(
             Epoch(number, metrics, time.time()), await_answer=job.prunable and number < epochs
         ):
             return Result(params, metrics, number, number, number * pause_s, pruned=True)
+        if job.pause_after == number < epochs:
+            state.write_text(str(number))
+            return Result(params, metrics, number, number, number * pause_s, paused=True)
+    state.unlink(missing_ok=True)
     rows = [f"{row},{1.0 / row},{best * row / epochs}" for row in range(1, epochs + 1)]
     text = "\n".join(["epoch,loss,val_accuracy", *rows])
     (Path(job.folder) / "history.csv").write_text(text, encoding="utf-8")

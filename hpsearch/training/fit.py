@@ -70,6 +70,7 @@ def fit(
     watch: Watch,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     state: StateKeeper | None = None,
+    pause_after: int | None = None,
 ) -> dict[str, float]:
     """Trains a model; `watch` sees every epoch.
 
@@ -79,6 +80,7 @@ def fit(
         watch: Receives the epochs.
         callbacks: See them last, with all metrics.
         state: Keeps what the training could go on from, and has it go on. Default: None.
+        pause_after: The epoch after which to stop for now. Default: after the last.
 
     Returns:
         What the user's `fit` returned as the trial's metrics; else nothing.
@@ -91,6 +93,7 @@ def fit(
         return users_fit(prepared, training.data, watch, callbacks, seed=training.seed)
     model, source = prepared.model, source_of(prepared, training)
     callbacks = [Turn(source), *callbacks, *([state] if state else [])]
+    epochs = min(prepared.epochs, pause_after or prepared.epochs)
     initial_epoch = len(state.saved.epochs) if state and state.saved else 0
     train_epoch = None if training.augmentation else _train_epoch(prepared, training.data.train)
     if train_epoch is not None:
@@ -99,14 +102,14 @@ def fit(
             train_epoch,
             source,
             initial_epoch=initial_epoch,
-            epochs=prepared.epochs,
+            epochs=epochs,
             callbacks=callbacks,
         )
     else:
         model.fit(
             source,
             initial_epoch=initial_epoch,
-            epochs=prepared.epochs,
+            epochs=epochs,
             shuffle=False,
             verbose=0,
             callbacks=callbacks,

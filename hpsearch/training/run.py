@@ -57,8 +57,8 @@ def run_trial(experiment: Experiment, spec: TrialSpec, channel: Channel) -> Resu
         channel: The way to the driver: hyperparameters are asked for, epochs reported.
 
     Returns:
-        The result, with `pruned` if the driver stopped it; or why there is none. Nothing is raised but
-        what Python itself uses to end a thread.
+        The result, with `pruned` if the driver stopped it, `paused` if it came to the end of its leg; or why
+        there is none. Nothing is raised but what Python itself uses to end a thread.
     """
     stage = _Stage()
     try:
@@ -98,6 +98,7 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
         validate = validation_after(data, batch_size)
     else:
         validate = validation(data, batch_size, prepared.graphs)
+    pause_after = spec.pause_after if (spec.pause_after or 0) < prepared.epochs else None
     watch = Watch(
         prepared.model,
         course,
@@ -105,6 +106,7 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
         channel,
         prunable=spec.prunable,
         keep=keeper(experiment.checkpoints, folder),
+        pause_after=pause_after,
         reporting=prepared.reporting,
     )
     training = training_data(experiment, prepared, data, seed=spec.seed)
@@ -116,28 +118,38 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
             record.forget_epochs(folder)
         try:
             with distributed(prepared.model):
-                returned = fit(prepared, training, watch, callbacks, state)
+                returned = fit(prepared, training, watch, callbacks, state, pause_after)
         except PrunedError:
             returned = {}
     metrics = course.finish(returned)
     params = dict(prepared.hp.values)
-    files = _write(folder, watch, params)
+    if watch.paused:
+        written = (record.write_params(folder, params), record.write_history(folder, course.epochs))
+        return _result(prepared, watch, metrics, written, started_s)
+    files: tuple[str, ...] = _write(folder, watch, params)
     if vocabulary := vocabulary_of(data.preprocessing):
         files = (*files, write_vocabulary(folder / VOCABULARY, vocabulary))
     files += _own_files(prepared, data, folder)
-    result = Result(
-        params=params,
-        metrics=metrics,
-        epochs=len(course.epochs),
-        best_epoch=course.best.number if course.best else 0,
-        duration_s=time.monotonic() - started_s,
-        pruned=watch.pruned,
-        facts=_facts(prepared, watch),
-        files=files,
-    )
+    result = _result(prepared, watch, metrics, files, started_s)
     record.write_result(folder, experiment, spec, ledger.chosen, course.epochs, result)
     forget_state(folder)
     return result
+
+
+def _result(
+    prepared: Prepared, watch: Watch, metrics: Mapping[str, float], files: tuple[str, ...], started_s: float
+) -> Result:
+    return Result(
+        params=dict(prepared.hp.values),
+        metrics=metrics,
+        epochs=len(watch.course.epochs),
+        best_epoch=watch.course.best.number if watch.course.best else 0,
+        duration_s=time.monotonic() - started_s,
+        pruned=watch.pruned,
+        paused=watch.paused,
+        facts=_facts(prepared, watch),
+        files=files,
+    )
 
 
 @contextmanager

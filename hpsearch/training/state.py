@@ -152,14 +152,15 @@ class StateKeeper(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has 
             self._watch.resume(self.saved.epochs, self.saved.best, best)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Saves, if it is time to and the training goes on."""
+        """Saves, if it is time to and the training goes on; in any case where it pauses."""
         course, snapshot = self._watch.course, self._watch.snapshot
         if self.model.stop_training or course.best is None or snapshot is None:
             return
-        if time.monotonic() - self._last_s < self._every_s:
-            return
-        if self._written is not None and not self._written.done():
-            return  # the disk is slower than the training; the next epoch will do
+        if not self._watch.paused:
+            if time.monotonic() - self._last_s < self._every_s:
+                return
+            if self._written is not None and not self._written.done():
+                return  # the disk is slower than the training; the next epoch will do
         self._last_s = time.monotonic()
         best = course.best.number
         record = {

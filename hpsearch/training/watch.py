@@ -38,6 +38,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         channel: The way to the driver.
         prunable: Whether the driver's answer must be awaited after each epoch.
         keep: Keeps models after epochs, or None.
+        pause_after: The epoch at whose end the trial pauses, or None.
         reporting: Their `on_epoch_end` adds to an epoch's metrics first. They are in nobody's list of
             callbacks: a loop of the user's own may know the first alone, which is this one.
     """
@@ -51,6 +52,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         *,
         prunable: bool,
         keep: Keep | None = None,
+        pause_after: int | None = None,
         reporting: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         super().__init__()
@@ -60,10 +62,13 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         self._judged: tuple[Judged, ...] | None = ()
         self.pruned = False
         """Whether the driver answered *prune*."""
+        self.paused = False
+        """Whether the trial has come to where it pauses, and has not ended there."""
         self._validate = validate
         self._channel = channel
         self._prunable = prunable
         self._keep = keep
+        self._pause_after = pause_after
         self._reporting = reporting
         self.set_model(model)
 
@@ -84,6 +89,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         """
         self.course.resume(epochs, best)
         self.snapshot, self._judged = snapshot, None
+        self.paused = len(epochs) == self._pause_after
         for epoch in epochs:
             self._channel.report(epoch, await_answer=False)
 
@@ -95,8 +101,8 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         """Takes an epoch in. Its number is our own count, as a user may call `fit` twice.
 
         Raises:
-            PrunedError: The driver answered *prune*, and the user's own code trains, which may look at
-                nothing else.
+            PrunedError: The driver answered *prune*, or the trial pauses, and the user's own code trains,
+                which may look at nothing else.
             NotFiniteError: The loss or an objective is NaN or infinite.
             ObjectiveError: An objective is not reported.
         """
@@ -110,6 +116,10 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         self.add(metrics, judged)
         if self.pruned or self.course.exhausted():
             self.model.stop_training = True
+            return
+        self.paused = len(self.course.epochs) == self._pause_after and self.course.lead in logs
+        if self.paused and self.course.users_own:
+            raise PrunedError
 
     def catch_up(self, rows: Sequence[dict[str, float]]) -> None:
         """Takes in the epochs of a `fit` that did not pass this callback on, the model being at the last."""

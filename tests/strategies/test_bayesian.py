@@ -1,30 +1,41 @@
-"""What Keras Tuner's oracle is shown, and what becomes of its proposals."""
+"""The Gaussian process, the coordinates it sees, and what becomes of its proposals."""
+
+import math
+import time
 
 import numpy as np
 import optuna
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from hpsearch import strategies
+from hpsearch.errors import StrategyError
+from hpsearch.experiment import StrategySection
 from hpsearch.space import Condition, Parameter, Space, suggest
-from hpsearch.strategies.bayesian import OracleSampler, predict
-from hpsearch.strategies.distinct import DistinctSampler
+from hpsearch.strategies import Context
+from hpsearch.strategies.bayesian import _log_expected_improvement, create_process_sampler
+from hpsearch.strategies.coordinates import Coordinates
+from hpsearch.strategies.gaussian_process import GaussianProcess
+from hpsearch.testing.strategies import TOYS
 
 X = Parameter("x", "float", 0.5, low=0.0, high=1.0)
 N = Parameter("n", "int", 16, low=16, high=512, sampling="log")
 
 
-def study_of(*parameters, direction="minimize", points=4):
-    def factory(seed):
-        return OracleSampler(Space(parameters), seed, {"num_initial_points": points})
+def study_of(*parameters, direction="minimize", points=4, epochs=9):
+    context = Context(Space(parameters), (direction,), epochs=epochs)
+    sampler = create_process_sampler(context, points)
+    return optuna.create_study(direction=direction, sampler=sampler)
 
-    return optuna.create_study(direction=direction, sampler=DistinctSampler(factory, 0))
 
-
-def tell(study, value, parameter=X, at=None):
-    """Adds a trial with a value of its own choice."""
+def tell(study, value, parameter=X, at=None, **kwargs):
     study.enqueue_trial({parameter.name: at})
     trial = study.ask()
     suggest(trial, parameter)
-    study.tell(trial, value)
+    for epoch, each in kwargs.pop("epochs", {}).items():
+        trial.report(each, epoch)
+    study.tell(trial, value, **kwargs)
 
 
 def proposal(study, *parameters):
@@ -40,63 +51,52 @@ def test_goes_where_the_objective_is_best(direction, expected):
     assert proposal(study, X) == pytest.approx([expected], abs=0.07)
 
 
-def test_failures_and_infinite_objectives_are_left_out():
-    """The oracle would take an infinite loss for 0, far below any other."""
-    study, clean = study_of(X), study_of(X)
-    for at in (0.1, 0.3, 0.5, 0.9):
-        for each in (study, clean):
-            tell(each, 100 + at, at=at)
-    study.add_trial(
-        optuna.create_trial(
-            params={"x": 0.7}, distributions=study.trials[0].distributions, value=float("inf")
-        )
-    )
-    clean.add_trial(optuna.create_trial(state=optuna.trial.TrialState.FAIL))
-    assert proposal(study, X) == proposal(clean, X)
+@pytest.mark.parametrize(("sign", "end"), [(-1, 512), (1, 16)])
+def test_proposals_reach_the_ends_of_a_range_and_stay_inside(sign, end):
+    study = study_of(N)
+    for at in (20, 32, 64, 128, 256, 400):
+        tell(study, sign * float(np.log2(at)), N, at)
+    assert proposal(study, N) == [end]
 
 
 def test_running_trials_are_kept_away_from():
     study = study_of(X)
     for at in (0.0, 0.25, 0.75, 1.0):
         tell(study, (at - 0.4) ** 2, at=at)
-    outstanding = [proposal(study, X)[0] for _ in range(3)]
-    gaps = np.diff(sorted(outstanding))
-    assert gaps.min() > 0.01
+    outstanding = [proposal(study, X)[0] for _ in range(4)]
+    assert np.diff(sorted(outstanding)).min() > 0.003
 
 
-def test_pruned_trials_count_with_their_last_value():
-    study = study_of(X, points=3)
-    for at in (0.1, 0.5, 0.9):
-        study.enqueue_trial({"x": at})
-        trial = study.ask()
-        suggest(trial, X)
-        trial.report(at, 1)
-        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-    assert proposal(study, X)[0] < 0.2
-
-
-def test_proposals_stay_in_the_declared_range(monkeypatch):
-    """The oracle proposes 513 for a logarithmic integer up to 512."""
-    proposed = []
-    propose = OracleSampler._propose
-    monkeypatch.setattr(
-        OracleSampler, "_propose", lambda *args: (proposed.append(propose(*args)), proposed[-1])[1]
+def test_failed_trials_and_infinite_objectives_are_left_out():
+    study, clean = study_of(X), study_of(X)
+    for at in (0.1, 0.3, 0.5, 0.9):
+        for each in (study, clean):
+            tell(each, 100 + at, at=at)
+    study.add_trial(
+        optuna.create_trial(params={"x": 0.7}, distributions=study.trials[0].distributions, value=math.inf)
     )
-    study = study_of(N)
-    for at in (16, 32, 64, 128, 256, 400):
-        tell(study, -float(np.log2(at)), N, at)
-    assert proposal(study, N) == [512]
-    assert proposed == [{"n": 513}]
+    clean.add_trial(optuna.create_trial(state=optuna.trial.TrialState.FAIL))
+    assert proposal(study, X) == proposal(clean, X)
+
+
+def test_pruned_trials_count_with_how_far_they_were_trained():
+    """Trials pruned at the first epoch look worse by one than they would at the last: the best is at 0.8."""
+    study = study_of(X)
+    pruned = {"state": optuna.trial.TrialState.PRUNED}
+    for at in np.linspace(0, 1, 11):
+        tell(study, None, at=float(at), epochs={1: 1 + (at - 0.8) ** 2 * 5}, **pruned)
+    for at in (0.1, 0.3, 0.5):
+        tell(study, (at - 0.8) ** 2 * 5, at=at)
+    assert proposal(study, X)[0] == pytest.approx(0.8, abs=0.15)
 
 
 def test_conditions_and_recoded_hyperparameters():
     opt = Parameter("opt", "choice", "a", values=("a", "b"))
-    under_a = Parameter(
-        "w", "int", 1, low=1, high=27, step=3, sampling="log", conditions=(Condition("opt", ("a",)),)
-    )
-    under_b = Parameter("m", "float", 0.1, low=0.1, high=0.9, sampling="reverse_log", conditions=(Condition("opt", ("b",)),))  # fmt: skip  # noqa: E501
+    a, b = (Condition("opt", ("a",)),), (Condition("opt", ("b",)),)
+    under_a = Parameter("w", "int", 1, low=1, high=27, step=3, sampling="log", conditions=a)
+    under_b = Parameter("m", "float", 0.1, low=0.1, high=0.9, sampling="reverse_log", conditions=b)
     study = study_of(opt, under_a, under_b, Parameter("v", "fixed", 1))
-    for _ in range(9):
+    for _ in range(12):
         trial = study.ask()
         values = {"opt": suggest(trial, opt)}
         follow = under_a if values["opt"] == "a" else under_b
@@ -120,15 +120,95 @@ def test_hyperparameters_that_appear_later_and_values_that_no_longer_exist():
     assert p in ("p", "q")
 
 
-def test_predicts_as_scikit_learn_does():
+def test_a_suggestion_takes_milliseconds():
+    """At 50 trials of 7 hyperparameters; processor time, since other tests may run beside this one."""
+    parameters = [Parameter(f"x{i}", "float", 0.5, low=0.0, high=1.0) for i in range(7)]
+    study = study_of(*parameters)
+    for _ in range(50):
+        trial = study.ask()
+        values = [trial.suggest_float(p.name, 0, 1) for p in parameters] if trial.number < 4 else [0.1] * 7
+        if trial.number >= 4:
+            values = list(np.random.default_rng(trial.number).random(7))
+            study.enqueue_trial(dict(zip([p.name for p in parameters], values, strict=True)))
+        study.tell(trial, float(((np.array(values) - 0.4) ** 2).sum()))
+    taken = []
+    for _ in range(3):
+        began_s = time.process_time()
+        trial = study.ask()
+        suggest(trial, parameters[0])
+        taken.append(time.process_time() - began_s)
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    assert min(taken) < 0.2
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(sorted(TOYS)), st.integers(0, 2**32 - 1))
+def test_a_point_has_the_features_of_its_values(toy, seed):
+    coordinates = Coordinates(TOYS[toy].space)
+    point = np.random.default_rng(seed).random(coordinates.dimensions)
+    values = {parameter.name: value for parameter, value in coordinates.values(point).items()}
+    for parameter, value in coordinates.values(point).items():
+        assert parameter.contains(value)
+    features = coordinates.features_of(values)
+    np.testing.assert_allclose(features, coordinates.features(point[None])[0], atol=1e-9)
+    np.testing.assert_allclose(coordinates.features(coordinates.points_of(features[None]))[0], features)
+
+
+def test_the_process_predicts_as_scikit_learns_does():
     from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import Matern
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
     rng = np.random.default_rng(0)
-    x, y = rng.random((20, 4)), rng.random(20) * 5 - 3
-    process = GaussianProcessRegressor(
-        Matern(nu=2.5, length_scale_bounds="fixed"), normalize_y=True, alpha=1e-4
-    )
-    process.fit(x, y)
-    points = np.vstack([x[:3], rng.random((9, 4))])
-    np.testing.assert_allclose(predict(process, points), process.predict(points, return_std=True), rtol=1e-12, atol=1e-12)  # fmt: skip  # noqa: E501
+    x, y = rng.random((20, 3)), rng.standard_normal(20)
+    process = GaussianProcess(x, y, np.zeros(3, bool))
+    *weights, scale, noise = np.exp(process._theta)
+    kernel = ConstantKernel(scale) * Matern(1 / np.sqrt(weights), nu=2.5)
+    theirs = GaussianProcessRegressor(kernel, alpha=noise + 1e-6, optimizer=None).fit(x, y)
+    points = rng.random((9, 3))
+    np.testing.assert_allclose(process.predict(points), theirs.predict(points, return_std=True), rtol=1e-6)
+
+
+def test_the_process_finds_what_matters():
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.random((40, 2)), rng.integers(0, 3, 40)])
+    y = np.sin(6 * x[:, 0]) + 2.0 * (x[:, 2] == 1)
+    process = GaussianProcess(x, (y - y.mean()) / y.std(), np.array([False, False, True]))
+    matters, idle, category = process._theta[:3]
+    assert min(matters, category) > idle + 2
+    points = np.column_stack([rng.random((200, 2)), rng.integers(0, 3, 200)])
+    truth = np.sin(6 * points[:, 0]) + 2.0 * (points[:, 2] == 1)
+    assert np.corrcoef(process.predict(points)[0], truth)[0, 1] > 0.99
+
+
+def test_the_logarithm_of_expected_improvement():
+    from scipy.stats import norm
+
+    mean, deviation = np.array([-1.0, 0.0, 2.0, 4.0]), np.array([0.5, 1.0, 1.0, 0.8])
+    z = (0.0 - mean) / deviation
+    expected = np.log(deviation * (z * norm.cdf(z) + norm.pdf(z)))
+    np.testing.assert_allclose(_log_expected_improvement(mean, deviation, 0.0), expected, rtol=1e-6)
+    far = _log_expected_improvement(np.linspace(5.0, 200.0, 400), np.full(400, 1.0), 0.0)
+    assert np.isfinite(far).all()
+    assert (np.diff(far) < 0).all()  # farther is worse, however small both are
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        (
+            {"options": {"surrogate": "forest"}},
+            "surrogate: unknown surrogate.*`gaussian_process`, `keras_tuner`",
+        ),
+        ({"options": {"beta": 2.0}}, "beta: strategy `bayesian` has no such option"),
+        ({"options": {"num_initial_points": 0}}, "must be above 0"),
+        ({"sampler": "tpe"}, "has no choice of samplers"),
+    ],
+)
+def test_wrong_options_are_refused(section, message):
+    with pytest.raises(StrategyError, match=f"(?s){message}"):
+        strategies.create(StrategySection(name="bayesian", **section), Context(Space((X,))))
+
+
+def test_keras_tuners_oracle_is_there_with_its_options():
+    section = StrategySection(name="bayesian", options={"surrogate": "keras_tuner", "beta": 2.0})
+    assert strategies.create(section, Context(Space((X,)))).summary == "bayesian: keras tuner"

@@ -37,14 +37,48 @@ class TestHyperband(StrategyContract):
         return StrategySection(name="hyperband")
 
 
-@pytest.mark.slow
+class TestAsha(StrategyContract):
+    @pytest.fixture
+    def section(self):
+        return StrategySection(name="asha")
+
+
+class TestAshaWithTpe(StrategyContract):
+    trials = 24
+
+    @pytest.fixture
+    def section(self):
+        return StrategySection(
+            name="asha", sampler={"name": "tpe", "n_startup_trials": 6}, options={"brackets": 2}
+        )
+
+
 class TestBayesian(StrategyContract):
+    trials = 12
+    interruptions = ((1.0, 1), (0.5, 2))
+
+    @pytest.fixture
+    def section(self):
+        return StrategySection(name="bayesian", options={"num_initial_points": 4})
+
+
+class TestAshaWithBayesian(StrategyContract):
+    trials = 12
+    interruptions = ((1.0, 1),)
+
+    @pytest.fixture
+    def section(self):
+        return StrategySection(name="asha", sampler="bayesian")
+
+
+@pytest.mark.slow
+class TestOracle(StrategyContract):
     trials = 12  # the last one is the oracle's; each takes it one or two seconds
     interruptions = ((1.0, 1),)
 
     @pytest.fixture
     def section(self):
-        return StrategySection(name="bayesian", options={"num_initial_points": 9})
+        return StrategySection(name="bayesian", options={"num_initial_points": 9, "surrogate": "keras_tuner"})
 
 
 class TestTpe(StrategyContract):

@@ -45,13 +45,14 @@ _NO_TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
     ("section", "trials"),
     [
         ({"name": "optuna", "sampler": {"name": "tpe", "n_startup_trials": 5}}, 40),
+        ({"name": "bayesian"}, 24),
         pytest.param(
             {"name": "optuna", "sampler": {"name": "gp", "n_startup_trials": 4}},
             12,
             marks=[pytest.mark.slow, _NO_TORCH],
         ),
     ],
-    ids=["tpe", "gp"],
+    ids=["tpe", "bayesian", "gp"],
 )
 def test_a_sampler_that_is_told_of_infeasible_trials_leaves_the_half_that_fails(section, trials):
     assert _failing_share(section, trials, told=False) > 0.7  # the best point seems to lie in there
@@ -59,7 +60,8 @@ def test_a_sampler_that_is_told_of_infeasible_trials_leaves_the_half_that_fails(
 
 
 def test_the_oracle_is_shown_an_infeasible_trial_with_the_worst_value():
-    strategy = StrategySection(name="bayesian", options={"num_initial_points": 2})
+    options = {"num_initial_points": 2, "surrogate": "keras_tuner"}
+    strategy = StrategySection(name="bayesian", options=options)
     sampler = strategies.create(strategy, Context(Space((X, Y)), ("maximize",))).sampler
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for value in (0.9, 0.4, None, None):

@@ -1,0 +1,111 @@
+"""Trials that train in legs: at the end of a leg a trial pauses, its worker is free, and it may be promoted.
+
+    asked, until epoch 1  ──►  paused at 1  ──►  promoted, until 3  ──►  paused at 3  ──► ...  COMPLETE
+                                   └── the search ends: PRUNED
+
+A paused trial is RUNNING in the study, whose user attribute `hpsearch:leg` says where it stands; its exact
+state is in its folder. So a search that was killed knows from the study alone who is paused and who ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial, Trial
+
+LEG = "hpsearch:leg"
+"""User attribute of an Optuna trial: its leg, as a dictionary."""
+
+Span = tuple[float, float]
+"""When a leg began and ended, Unix time, seconds."""
+
+
+@dataclass(frozen=True)
+class Leg:
+    """Where a trial stands that trains in legs."""
+
+    until: int
+    """The epoch at whose end it pauses."""
+    values: Mapping[int, float]
+    """The first objective's best value at the end of each earlier leg, by its last epoch."""
+    spans: tuple[Span, ...] = ()
+    """Of the earlier legs."""
+    paused: Mapping[str, Any] | None = None
+    """Its outcome so far, as it will be kept, if it is paused now."""
+
+    @property
+    def trained_s(self) -> float:
+        """How long the earlier legs took."""
+        return sum(end_s - start_s for start_s, end_s in self.spans)
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A paused trial goes on."""
+
+    trial: int
+    until: int
+    """The epoch at whose end it pauses again, if it has not ended by then."""
+
+
+class Schedule(Protocol):
+    """Says how far trials train before they pause, and who goes on. It knows what the study knows."""
+
+    def first(self, number: int) -> int:
+        """Returns the last epoch of a new trial's first leg."""
+
+    def promote(self, trials: Sequence[FrozenTrial]) -> Promotion | None:
+        """Returns who goes on now, if anyone deserves it.
+
+        Args:
+            trials: Of the study, by number.
+        """
+
+    def rescue(self, trials: Sequence[FrozenTrial]) -> Promotion | None:
+        """Returns who goes on when no trial will begin or be promoted any more, and none was completed."""
+
+
+def read_leg(trial: FrozenTrial | Trial) -> Leg | None:
+    """Returns where a trial stands; None if it does not train in legs."""
+    record = trial.user_attrs.get(LEG)
+    if record is None:
+        return None
+    values = {int(epoch): value for epoch, value in record["values"].items()}
+    return Leg(record["until"], values, tuple(map(tuple, record["spans"])), record["paused"])
+
+
+def begin_leg(trial: Trial, until: int) -> Leg:
+    """Notes that a trial begins, or was promoted."""
+    before = read_leg(trial) or Leg(until, {})
+    return _write(trial, replace(before, until=until, paused=None))
+
+
+def end_leg(trial: Trial, outcome: Mapping[str, Any], value: float, span: Span) -> Leg:
+    """Notes that a trial paused.
+
+    Args:
+        trial: It began a leg.
+        outcome: What will be kept of it if it is never promoted.
+        value: Of the first objective, the best so far.
+        span: When the leg began and ended.
+    """
+    leg = read_leg(trial)
+    if leg is None:
+        raise ValueError(f"trial {trial.number} has not begun a leg")
+    values = {**leg.values, leg.until: value}
+    return _write(trial, Leg(leg.until, values, (*leg.spans, span), outcome))
+
+
+def told_as_pruned(leg: Leg) -> Mapping[str, Any]:
+    """Returns the outcome of a paused trial that is never promoted."""
+    return {**(leg.paused or {}), "pruned": True}
+
+
+def _write(trial: Trial, leg: Leg) -> Leg:
+    values = {str(epoch): value for epoch, value in leg.values.items()}
+    record = {"until": leg.until, "values": values, "spans": leg.spans, "paused": leg.paused}
+    trial.set_user_attr(LEG, record)
+    return leg

@@ -1,0 +1,139 @@
+"""What strategies find for their epochs, on the learning curves of LCBench: regret with its standard error.
+
+HPSEARCH_BENCH_DIR=~/bench scripts/bench_strategies [NAME...] [--seeds 8] [--slots 1]
+
+A row is a strategy; a column a budget, in full trainings of 50 epochs each: every epoch of every trial
+counts, those of stopped trials too. The regret of a search is that of the configuration with the best value
+seen by then, were it trained to its end: 0 is the best of 20,000 random configurations, 1 their median. The
+mean is over tasks and seeds; the standard error is that of the seeds, each averaged over the tasks.
+"""
+
+import argparse
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+
+import numpy as np
+import optuna
+
+from hpsearch.testing import lcbench
+from hpsearch.testing.simulated import SimulatedSearch
+
+TRAININGS = (2, 5, 10, 20, 50)
+STRATEGIES = {
+    "random": "random",
+    "tpe": "optuna",
+    "hyperband": "hyperband",
+    "bayesian": "bayesian",
+    "asha_random": {"name": "asha", "sampler": "random"},
+    "asha_tpe": {"name": "asha", "sampler": "tpe"},
+    "asha": "asha",
+    "asha_brackets": {"name": "asha", "options": {"brackets": 3}},
+    "optuna_gp": {"name": "optuna", "sampler": "gp"},
+    "keras_tuner": {"name": "bayesian", "options": {"surrogate": "keras_tuner"}},
+}
+"""Ours, Optuna's `GPSampler` and Keras Tuner's oracle among them, each through the search loop."""
+PLAIN = {
+    "plain_tpe": lambda: {},
+    "plain_tpe_hyperband": lambda: {"pruner": optuna.pruners.HyperbandPruner(max_resource=lcbench.EPOCHS)},
+}
+"""Optuna alone, as its tutorial has it."""
+DEFAULT = ("random", "plain_tpe", "plain_tpe_hyperband", "asha_random", "bayesian", "asha")
+
+
+@cache
+def surrogate():
+    """Loads the surrogate once a process."""
+    return lcbench.Surrogate(lcbench.folder())
+
+
+@cache
+def bench(task):
+    """Keeps the curves that were looked up."""
+    return lcbench.LCBench(surrogate(), task)
+
+
+def regrets(name, task, seed, slots, trainings):
+    """Runs one search; returns its regret at each budget, and seconds."""
+    began_s = time.perf_counter()
+    curves = bench(task)
+    if name in PLAIN:
+        return plain(name, curves, seed, trainings), time.perf_counter() - began_s
+    search = SimulatedSearch(
+        curves,
+        curves.space,
+        STRATEGIES[name],
+        metric=lcbench.METRIC,
+        epochs=lcbench.EPOCHS,
+        total_epochs=max(trainings) * lcbench.EPOCHS,
+        seed=seed,
+        slots=slots,
+    )
+    search.run()
+    trials = search.study.get_trials(deepcopy=False)
+    found = [
+        curves.regret(trials[search.best_at(budget * lcbench.EPOCHS).trial].params) for budget in trainings
+    ]
+    return found, time.perf_counter() - began_s
+
+
+def plain(name, curves, seed, trainings):
+    """Runs Optuna's TPE without anything of ours; returns the regret at each budget."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed)
+    study = optuna.create_study(direction="maximize", sampler=sampler, **PLAIN[name]())
+    seen, found = [], []
+    while len(seen) < max(trainings) * lcbench.EPOCHS:
+        trial = study.ask()
+        params = {
+            p.name: (trial.suggest_int if p.kind == "int" else trial.suggest_float)(
+                p.name, p.low, p.high, log=p.sampling == "log"
+            )
+            for p in lcbench.PARAMETERS
+        }
+        values = []
+        for epoch, point in enumerate(curves.curve(params), start=1):
+            values.append(point.metrics[lcbench.METRIC])
+            seen.append((values[-1], params))
+            trial.report(values[-1], epoch)
+            if epoch < lcbench.EPOCHS and trial.should_prune():
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                break
+        else:
+            study.tell(trial, max(values))
+    for budget in trainings:
+        _, params = max(seen[: budget * lcbench.EPOCHS], key=lambda each: each[0])
+        found.append(curves.regret(params))
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", default=DEFAULT, metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--tasks", type=int, default=len(lcbench.TASKS))
+    parser.add_argument("--slots", type=int, default=1)
+    parser.add_argument("--trainings", type=int, nargs="+", default=TRAININGS)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    chosen = parser.parse_args()
+    if lcbench.folder() is None:
+        sys.exit("There is no lcbench/model.onnx in the folder HPSEARCH_BENCH_DIR, or no onnxruntime.")
+    head = "".join(f"{budget:>16}" for budget in chosen.trainings)
+    print(f"{'full trainings':24}{head}{'s a search':>12}", flush=True)
+    with ProcessPoolExecutor(chosen.processes) as pool:
+        for name in chosen.names:
+            cases = [(name, t, s) for s in range(chosen.seeds) for t in lcbench.TASKS[: chosen.tasks]]
+            jobs = [pool.submit(regrets, *case, chosen.slots, tuple(chosen.trainings)) for case in cases]
+            rows, seconds = zip(*(job.result() for job in jobs), strict=True)
+            by_seed = np.array(rows).reshape(chosen.seeds, chosen.tasks, -1).mean(axis=1)
+            error = (
+                by_seed.std(axis=0, ddof=1) / np.sqrt(chosen.seeds) if chosen.seeds > 1 else by_seed[0] * 0
+            )
+            cells = "".join(f"{m:>9.3f} ±{e:.3f}" for m, e in zip(by_seed.mean(axis=0), error, strict=True))
+            print(f"{name:24}{cells}{np.mean(seconds):>12.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
