@@ -2,8 +2,9 @@
 
 from functools import partial
 
-import hpsearch
 from work import SCORE, contend
+
+import hpsearch
 
 
 def build(hp, work):
