@@ -88,8 +88,8 @@ def _draw_panel(
 
 
 def _draw_legend(canvas: Canvas, right: int, series: dict[str, list[Point]], best_epoch: int) -> None:
-    """In one line under the axis, where no curve runs."""
-    y, x = PANEL[1] - 12, right
+    """In one line under the axis, where no curve runs; from right to left."""
+    x, y = float(right), PANEL[1] - 12
     for name, color in (
         (f"best epoch ({best_epoch})", MARK),
         ("validation", VALIDATION),
@@ -97,7 +97,7 @@ def _draw_legend(canvas: Canvas, right: int, series: dict[str, list[Point]], bes
     ):
         if color == MARK or name in series:
             canvas.text((x, y), name, INK, 11, "rm")
-            x -= round(text_width(name, 11)) + 8
+            x -= text_width(name, 11) + 8
             canvas.line([(x - 18, y), (x, y)], color, 2.0)
             x -= 18 + 16
 
@@ -126,7 +126,7 @@ def draw_confusion(target: Path, judged: Judged, title: str) -> None:
     width = round(max(left + side + 24, text_width(heading, 15) + 24))
     canvas = Canvas(width, round(top + side + 56 + (longest if upright else 14)))
     canvas.tiles((left, top), side, np.rint(WHITE + (BLUE - WHITE) * shares[..., None]).astype(np.uint8))
-    for row, column in np.argwhere(counts) if few else ():
+    for row, column in zip(*counts.nonzero(), strict=True) if few else ():
         middle = (left + (column + 0.5) * cell, top + (row + 0.5) * cell)
         ink = "white" if shares[row, column] > 0.55 else INK
         canvas.text(middle, f"{counts[row, column]:,}", ink, 12 if counts.max() < 10_000 else 10)
@@ -145,10 +145,10 @@ def draw_confusion(target: Path, judged: Judged, title: str) -> None:
 
 def _series(epochs: Sequence[Epoch], base: str) -> dict[str, list[Point]]:
     """Returns the epochs' numbers and values of a metric in training and validation, where there are any."""
-    found = {}
+    found: dict[str, list[Point]] = {}
     for label, name in (("training", base), ("validation", f"val_{base}")):
         points = [
-            (epoch.number, epoch.metrics[name])
+            (float(epoch.number), epoch.metrics[name])
             for epoch in epochs
             if math.isfinite(epoch.metrics.get(name, math.nan))
         ]

@@ -18,7 +18,7 @@ def train_trial(params, work, train, validation):
     class ReportEpochs(keras.callbacks.Callback):
         best = -1.0
 
-        def on_epoch_end(self, epoch, logs=None):
+        def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
             if logs[SCORE] <= self.best:
                 tune.report(logs)
                 return

@@ -114,8 +114,10 @@ def load_mnist(rows):
     images = folder / "train-images-idx3-ubyte.gz"
     if not images.exists():
         return generate(rows)
-    pixels = np.frombuffer(gzip.open(images).read(), np.uint8, offset=16)
-    digits = np.frombuffer(gzip.open(folder / "train-labels-idx1-ubyte.gz").read(), np.uint8, offset=8)
+    with gzip.open(images) as file:
+        pixels = np.frombuffer(file.read(), np.uint8, offset=16)
+    with gzip.open(folder / "train-labels-idx1-ubyte.gz") as file:
+        digits = np.frombuffer(file.read(), np.uint8, offset=8)
     x = pixels.reshape(-1, 28, 28)[:rows].astype("float32") / 255
     return x, digits[:rows].astype("int64")
 
