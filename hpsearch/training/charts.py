@@ -126,15 +126,14 @@ def draw_confusion(target: Path, judged: Judged, title: str) -> None:
     width = round(max(left + side + 24, text_width(heading, 15) + 24))
     canvas = Canvas(width, round(top + side + 56 + (longest if upright else 14)))
     canvas.tiles((left, top), side, np.rint(WHITE + (BLUE - WHITE) * shares[..., None]).astype(np.uint8))
-    for row, column in zip(*counts.nonzero(), strict=True) if few else ():
+    for row, column in np.argwhere(counts).tolist() if few else []:
         middle = (left + (column + 0.5) * cell, top + (row + 0.5) * cell)
         ink = "white" if shares[row, column] > 0.55 else INK
         canvas.text(middle, f"{counts[row, column]:,}", ink, 12 if counts.max() < 10_000 else 10)
     for number, name in enumerate(short):
-        middle = (number + 0.5) * cell
-        canvas.text((left - 8, top + middle), name, INK, anchor="rm")
-        below = top + side + 8
-        canvas.text((left + middle, below + (longest / 2 if upright else 8)), name, INK, upwards=upright)
+        along, below = (number + 0.5) * cell, top + side + 8
+        canvas.text((left - 8, top + along), name, INK, anchor="rm")
+        canvas.text((left + along, below + (longest / 2 if upright else 8)), name, INK, upwards=upright)
     edges = [(left, top), (left, top + side), (left + side, top + side)]
     canvas.line(edges, INK)
     canvas.text((left + side / 2, canvas.height - 18), "predicted", INK, 14)

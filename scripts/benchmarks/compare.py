@@ -1,8 +1,8 @@
 """hpsearch and its peers on the same work, side by side; `scripts/bench` runs it.
 
-The contenders take turns, so that all meet the same load of the machine; each runs in a process of its own, and
-its whole time counts, from the start of Python to the last record. Beside the wall time, which other programs
-disturb, stands the time that the processors worked for it.
+The contenders take turns, so that all meet the same load of the machine; each runs in a process of its own,
+and its whole time counts, from the start of Python to the last record. Beside the wall time, which other
+programs disturb, stands the time that the processors worked for it.
 """
 
 import argparse
@@ -147,7 +147,7 @@ def summary(model, peer, runs):
 
 def table(report):
     """Yields the lines of a Markdown table."""
-    yield "| work | with | trials an hour | hpsearch is faster by | target | CPU s a trial | less CPU by | best score |"
+    yield "| work | with | trials/hour | hpsearch: faster | target | CPU s a trial | less CPU | best score |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for model, found in report["work"].items():
         what = f"{model}, {found['trials']} × {found['epochs']} epochs"
