@@ -18,11 +18,11 @@ from hpsearch.tracking import StudyRecord
 from hpsearch.tracking.entities import Names, origin, to_dataset, to_metrics, to_params, to_tags
 from hpsearch.tracking.messages import Finish, Interrupt, Message, Start
 from hpsearch.tracking.models import log_model
-from hpsearch.trial import Epoch, Failure, Result, TrialSpec, TrialState, Value
+from hpsearch.trial import Epoch, Result, TrialSpec, TrialState, Value
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Param, Run
 
 BEST = "best_"
 """Prefix of the metrics of a trial's best epoch. The plain name is the series over the epochs, of which
@@ -85,13 +85,15 @@ class TrialRuns:
             if isinstance(message, Epoch):
                 epochs.append(message)
                 continue
+            if isinstance(message, Finish):
+                self._finish(message, epochs)
+                epochs = []
+                continue
             self._log_epochs(number, epochs)
             epochs = []
             match message:
                 case Start(spec, at_s):
                     self._start(spec, at_s)
-                case Finish(spec, state, outcome, at_s):
-                    self._finish(spec, state, outcome, at_s)
                 case Interrupt(at_s) if self.run(number, at_s).status == "RUNNING":
                     self._end(self.run(number, at_s), "KILLED", at_s)
         self._log_epochs(number, epochs)
@@ -121,46 +123,47 @@ class TrialRuns:
             self._client.set_tag(run.run_id, "hpsearch.state", str(TrialState.RUNNING))
             run.status, run.state = "RUNNING", "RUNNING"
         self._client.log_inputs(run.run_id, datasets=[to_dataset(self._record.data)])
-        self._client.log_batch(
-            run.run_id, tags=to_tags({"hpsearch.seed": spec.seed, "hpsearch.folder": spec.folder})
-        )
-        self._log_params(run, spec.params)
-
-    def _log_params(self, run: TrialRun, values: Mapping[str, Value]) -> None:
-        names = Names()
-        missing = [param for param in to_params(values, names) if param.key not in run.params]
-        if missing:
-            self._client.log_batch(run.run_id, params=missing)
-            run.params.update((param.key, param.value) for param in missing)
+        params = _missing_params(run, spec.params)
+        tags = to_tags({"hpsearch.seed": spec.seed, "hpsearch.folder": spec.folder})
+        self._client.log_batch(run.run_id, params=params, tags=tags)
+        run.params.update((param.key, param.value) for param in params)
 
     def _log_epochs(self, number: int, epochs: Sequence[Epoch]) -> None:
         if not epochs:
             return
         run = self.run(number, epochs[0].ended_at_s)
+        new = self._missing_epochs(run, epochs)
+        if metrics := self._series(new):
+            self._client.log_batch(run.run_id, metrics=metrics)
+            self._arrived(run).update(each.number for each in new)
+
+    def _missing_epochs(self, run: TrialRun, epochs: Sequence[Epoch]) -> list[Epoch]:
         arrived = self._arrived(run)
         new = {e.number: e for e in reversed(epochs) if e.number not in arrived}  # the first report counts
-        metrics = [
-            metric
-            for e in sorted(new.values(), key=lambda e: e.number)
-            for metric in to_metrics(e.metrics, self._names, step=e.number, at_s=e.ended_at_s)
-        ]
-        if metrics:
-            self._client.log_batch(run.run_id, metrics=metrics)
-            arrived.update(new)
+        return sorted(new.values(), key=lambda epoch: epoch.number)
 
-    def _finish(self, spec: TrialSpec, state: TrialState, outcome: Result | Failure, at_s: float) -> None:
+    def _series(self, epochs: Sequence[Epoch]) -> list[Metric]:
+        return [
+            metric
+            for epoch in epochs
+            for metric in to_metrics(epoch.metrics, self._names, step=epoch.number, at_s=epoch.ended_at_s)
+        ]
+
+    def _finish(self, message: Finish, epochs: Sequence[Epoch]) -> None:
+        """Writes how a trial ended; the epochs that came with that go in the same request."""
+        spec, state, outcome, at_s = message.spec, message.state, message.outcome, message.at_s
         run = self.run(spec.number, at_s)
         if run.is_complete and run.state == state:
             return
         folder = Path(spec.folder)
-        self._log_epochs(spec.number, list(read_history(folder / "history.csv")))
+        epochs = self._missing_epochs(run, [*epochs, *read_history(folder / "history.csv")])
         tags: dict[str, object] = {"hpsearch.state": str(state), "hpsearch.seed": spec.seed}
         tags["hpsearch.folder"] = spec.folder
         tags["hpsearch.attempts"] = spec.attempt
         files = set(_ALWAYS_KEPT)
         final: dict[str, float] = {}
         if isinstance(outcome, Result):
-            self._log_params(run, {**spec.params, **outcome.params})
+            params = _missing_params(run, {**spec.params, **outcome.params})
             files |= set(outcome.files)
             final = {BEST + name: value for name, value in outcome.metrics.items()}
             final |= {"epochs": outcome.epochs, "best_epoch": outcome.best_epoch}
@@ -175,7 +178,7 @@ class TrialRuns:
                     self._client, self._experiment_id, run.run_id, folder / MODEL_FILE, self._record
                 )
         else:
-            self._log_params(run, spec.params)
+            params = _missing_params(run, spec.params)
             tags["hpsearch.failure_kind"] = str(outcome.kind)
             tags["hpsearch.failure_cause"] = outcome.cause
             often = f", after {spec.attempt} attempts" if spec.attempt > 1 else ""
@@ -188,8 +191,12 @@ class TrialRuns:
                 self._client.log_artifact(run.run_id, str(folder / name), None if where == "." else where)
         metrics = to_metrics(final, self._names, step=0, at_s=at_s, model_id=run.model_id)
         metrics = [metric for metric in metrics if not _same(run.metrics.get(metric.key), metric.value)]
-        self._client.log_batch(run.run_id, metrics=metrics, tags=to_tags(tags))
+        self._client.log_batch(
+            run.run_id, metrics=[*self._series(epochs), *metrics], params=params, tags=to_tags(tags)
+        )
+        run.params.update((param.key, param.value) for param in params)
         run.metrics.update((metric.key, metric.value) for metric in metrics)
+        self._arrived(run).update(each.number for each in epochs)
         run.state = str(state)
         self._end(run, "FAILED" if state is TrialState.FAILED else "FINISHED", at_s)
 
@@ -275,6 +282,10 @@ def _number(text: Any) -> float:
         return float(text)
     except ValueError:
         return math.nan
+
+
+def _missing_params(run: TrialRun, values: Mapping[str, Value]) -> list[Param]:
+    return [param for param in to_params(values, Names()) if param.key not in run.params]
 
 
 def _same(known: float | None, value: float) -> bool:

@@ -20,12 +20,13 @@ from hpsearch.datasets import load_data
 from hpsearch.datasets.text import FILE as VOCABULARY
 from hpsearch.datasets.text import vocabulary_of, write_vocabulary
 from hpsearch.training import distribution, record, runtime
+from hpsearch.training.charts import draw_curves
 from hpsearch.training.course import Course
 from hpsearch.training.failures import failure_of
 from hpsearch.training.fit import fit, training_data
 from hpsearch.training.hyperparameters import chooser
 from hpsearch.training.mirrored import distributed
-from hpsearch.training.plots import draw_curves, draw_judged
+from hpsearch.training.plots import draw_judged
 from hpsearch.training.prepare import BATCH_SIZE, prepare
 from hpsearch.training.reuse import reuse_graphs
 from hpsearch.training.saving import MODEL, keeper, save_model

@@ -7,15 +7,15 @@ import pytest
 from matplotlib import image
 
 from hpsearch.testing.trials import FakeDriver
-from hpsearch.training import plots, run
+from hpsearch.training import charts, plots, run
 from hpsearch.training.outputs import Judged, Target
 from hpsearch.trial import Epoch, Result
 
 
 def colours(path: Path) -> int:
     """How many different colours a picture has: an empty one has few."""
-    pixels = np.ascontiguousarray((image.imread(path) * 255).astype(np.uint8))
-    return len(np.unique(pixels.view(np.uint32)))
+    pixels = image.imread(path)
+    return len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0))
 
 
 def epochs(*rows: dict[str, float]) -> list[Epoch]:
@@ -36,11 +36,13 @@ def epochs(*rows: dict[str, float]) -> list[Epoch]:
         (({"loss": 1.0, "val_loss": 1.1},), "val_loss", 1),
         (({"my_metric": 1.0}, {"my_metric": 2.0}, {"other": 1.0}), "my_metric", 1),
         (({"other": 1.0},), "my_metric", 0),
+        (({"loss": 1e-9}, {"loss": 2e9}, {"loss": float("nan"), "val_r2": -1.0}), "val_r2", 2),
+        (({"loss": 1.0, "val_loss": 1.0},) * 100, "val_loss", 1),
     ],
 )
 def test_curves_of_whatever_there_is(tmp_path, rows, objective, panels):
     target = tmp_path / "curves.png"
-    plots.draw_curves(target, epochs(*rows), objective, best_epoch=1)
+    charts.draw_curves(target, epochs(*rows), objective, best_epoch=1)
     height, width, _ = image.imread(target).shape
     assert round(width / height / (4.6 / 3.4)) == max(1, panels)
     assert (colours(target) > 50) == (panels > 0)

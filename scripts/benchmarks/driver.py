@@ -1,6 +1,6 @@
 """What a search costs besides training: thousands of trials of a millisecond, with MLflow on SQLite.
 
-python scripts/bench_driver.py --trials 2000 --slots 2
+    scripts/bench driver --trials 2000 --slots 2
 
 Prints milliseconds a trial, by quarters of the search: they must not grow. The last line includes the
 time until every record had arrived in MLflow.
