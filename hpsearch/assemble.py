@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hpsearch import champion, datasets, executors, models
+from hpsearch import backends, champion, datasets, executors, models
 from hpsearch.checking import CheckReport, check_on, error_of
 from hpsearch.disk import is_full
 from hpsearch.driver import Search, trial_seed
@@ -277,7 +277,8 @@ def _workers(experiment: Experiment, **changes: int) -> Iterator[Executor]:
     resources = experiment.resources.model_copy(update=changes)
     workdir = Path(experiment.workdir).absolute()
     with _named(experiment):
-        executor = executors.create(resources, warm_up=warm_up, workdir=workdir)
+        environment = backends.environment(experiment.training.backend)
+        executor = executors.create(resources, warm_up=warm_up, workdir=workdir, environment=environment)
     with closing(executor):
         with _named(experiment):
             executor.start(partial(perform, experiment))
@@ -304,7 +305,8 @@ def _named(experiment: Experiment) -> Iterator[None]:
 
 
 def _check_names(experiment: Experiment) -> None:
-    """Finds a misspelt model or data set before a worker is started."""
+    """Finds a misspelt model or data set, or a backend that is not there, before a worker is started."""
+    backends.check_installed(experiment.training.backend)
     models.check_name(experiment.model)
     datasets.check_name(experiment.data)
 

@@ -1,0 +1,38 @@
+"""The backends of Keras: what a trial computes with. Keras settles on one when it is first imported.
+
+So a worker is told by its environment, before it imports anything; nothing here imports Keras.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Literal
+
+from hpsearch.errors import ExperimentError, fault
+
+Backend = Literal["tensorflow", "jax", "torch"]
+"""By the name of its package, which `KERAS_BACKEND` goes by as well."""
+
+WHERE = "training.backend"
+
+
+def check_installed(backend: Backend) -> None:
+    """Makes sure that a backend's package is there; imports nothing.
+
+    Raises:
+        ExperimentError: It is not.
+    """
+    if find_spec(backend) is None:
+        extra = "" if backend == "tensorflow" else f"[{backend}]"
+        advice = f"Run `pip install 'hpsearch{extra}'`."
+        raise ExperimentError(fault(WHERE, f"the package `{backend}` is not installed", advice=advice))
+
+
+def environment(backend: Backend) -> Mapping[str, str]:
+    """Returns the environment variables that give a process its backend."""
+    variables = {"KERAS_BACKEND": backend}
+    if backend != "tensorflow":
+        # Text and TensorBoard's logs need TensorFlow as well, which would take all memory of the GPU.
+        variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+    return variables
