@@ -175,6 +175,8 @@ def export_model(
         task=study.facts["data"]["task"],
         class_names=tuple(study.facts["data"]["class_names"]),
     )
+    training = experiment.training.model_copy(update={"backend": "tensorflow"})  # which exports
+    experiment = experiment.model_copy(update={"training": training})
     with _workers(experiment, slots=1, gpus_per_trial=1, trials_per_gpu=1) as executor:  # on any machine
         outcome = champion.run_job(executor, job, log=folder.champion / "export.txt")
     if isinstance(outcome, ExportResult):

@@ -31,7 +31,7 @@ def check_installed(backend: Backend) -> None:
 
 def environment(backend: Backend) -> Mapping[str, str]:
     """Returns the environment variables that give a process its backend."""
-    variables = {"KERAS_BACKEND": backend}
+    variables: dict[str, str] = {"KERAS_BACKEND": backend}
     if backend != "tensorflow":
         # Text and TensorBoard's logs need TensorFlow as well, which would take all memory of the GPU.
         variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"

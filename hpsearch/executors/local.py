@@ -117,7 +117,8 @@ class LocalExecutor:
         Raises:
             SearchError: The system refuses to start processes.
         """
-        environment, folder = {**os.environ, **self._environment}, os.getcwd()  # a worker started later is like the first
+        # A worker started later is like the first.
+        environment, folder = {**os.environ, **self._environment}, os.getcwd()
         with deferred_signals():
             for index, additions in enumerate(self._additions):
                 spawn = partial(

@@ -10,6 +10,7 @@ import keras
 from hpsearch.datasets.data import Arrays, Data, Split
 from hpsearch.errors import ModelError, fault
 from hpsearch.references import summary
+from hpsearch.training.scan import scans, traced_steps
 
 _ROWS = 8
 # Keras's losses that compare element by element: a target of another shape would be broadcast silently.
@@ -59,6 +60,9 @@ def try_input(model: keras.Model, batch: Split, *, where: str) -> Any:
 def try_step(model: keras.Model, data: Data, batch: Split, outputs: Any, *, where: str) -> tuple[str, ...]:
     """Does one step of training and of testing with a model that is thrown away afterwards.
 
+    On JAX the steps are traced only: it is there that they fail, and to compile operation by operation took
+    20 s for a small model.
+
     Args:
         model: Compiled; its weights change.
         data: Whose `batch` it is.
@@ -73,10 +77,13 @@ def try_step(model: keras.Model, data: Data, batch: Split, outputs: Any, *, wher
         ModelError: Its output does not fit the target, or a metric fails.
     """
     _check_output(model, data, batch, outputs, where)
-    model.run_eagerly = True  # no graph is traced for one batch, and errors name the user's line
     try:
-        tested = model.test_on_batch(batch.x, batch.y, batch.sample_weight, return_dict=True)
-        trained = model.train_on_batch(batch.x, batch.y, batch.sample_weight, return_dict=True)
+        if scans(model, batch):
+            trained, tested = traced_steps(model, batch)
+        else:
+            model.run_eagerly = True  # no graph is traced for one batch, and errors name the user's line
+            tested = model.test_on_batch(batch.x, batch.y, batch.sample_weight, return_dict=True)
+            trained = model.train_on_batch(batch.x, batch.y, batch.sample_weight, return_dict=True)
     except Exception as failure:
         raise ModelError(
             fault(

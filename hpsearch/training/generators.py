@@ -43,7 +43,9 @@ def write_generators(states: Mapping[str, Any]) -> None:
     if "torch" in states:
         import torch
 
-        cpu, *gpus = (torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8) for text in states["torch"])
+        cpu, *gpus = (
+            torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8) for text in states["torch"]
+        )
         torch.set_rng_state(cpu)
         if gpus:
             torch.cuda.set_rng_state_all(gpus)

@@ -1,4 +1,4 @@
-"""Makes a process's backend ready: that it is the experiment's, its threads, determinism, no other's import."""
+"""Makes the backend of a process ready: it is the one asked for, has its threads, is deterministic."""
 
 from __future__ import annotations
 

@@ -113,6 +113,7 @@ def prepare(
                 expected="`model.compile(optimizer=..., loss=...)` in build, or your own `HyperModel.fit`",
             )
         )
+    _check_backend(experiment.model.name, model)
     declared = dict(hp.values)
     check_settings(experiment, hypermodel, compiled=model.compiled, skip=in_fit | declared.keys())
     declare_settings(experiment, hp, model, skip=in_fit)
@@ -188,6 +189,19 @@ def _build(name: str, hypermodel: keras_tuner.HyperModel, hp: TrialHyperParamete
             )
         )
     return model
+
+
+def _check_backend(name: str, model: keras.Model) -> None:
+    """Refuses what Keras cannot train on a backend."""
+    if keras.backend.backend() == "torch" and fixed_batch(model) is not None:
+        raise ModelError(
+            fault(
+                f"model {name}",
+                "Keras does not train stateful layers on torch, whose gradients forbid it to change their state",
+                expected="layers without `stateful=True`, or another `training.backend`",
+                received="backend: torch",
+            )
+        )
 
 
 def _batch_size(

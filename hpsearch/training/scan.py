@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hpsearch.datasets import Split
 
 State = tuple[list[Any], ...]
-"""Values of variables, in the order in which Keras's steps take them: those that are trained and those that
+"""Variables or their values, in the order in which Keras's steps take them: those that are trained and those that
 are not, the optimizer's where there is training, the metrics' where there are metrics."""
 
 
@@ -31,6 +31,19 @@ def scans(model: keras.Model, split: Split) -> bool:
         and bool(getattr(model, "jit_compile", False))
         and fits_device(split)
     )
+
+
+def traced_steps(model: keras.Model, batch: Split) -> tuple[Any, Any]:
+    """Traces a step of training and one of testing; returns their logs, without their values."""
+    import jax
+
+    data = placed(batch)
+    model._symbolic_build(data_batch=data)
+    weights, metrics = _values(_variables(model)), _values((model.metrics_variables,))
+    optimizer = _values((model.optimizer.variables,))
+    trained, _ = jax.eval_shape(model.train_step, (*weights, *optimizer, *metrics), data)
+    tested, _ = jax.eval_shape(model.test_step, (*weights, *metrics), data)
+    return trained, tested
 
 
 def scanned_training(
@@ -120,7 +133,7 @@ class _Scan:
         """
         import jax
 
-        given = [[each.value for each in part] for part in variables], self._rows, order
+        given = _values(variables), self._rows, order
         if self._compiled is None:  # its memory is that of the values before it
             self._compiled = jax.jit(self._run, donate_argnums=0).lower(*given).compile()
         outputs, state = self._compiled(*given)
@@ -150,6 +163,10 @@ class _Scan:
 
 def _variables(model: keras.Model) -> State:
     return (model.trainable_variables, model.non_trainable_variables)
+
+
+def _values(variables: State) -> State:
+    return tuple([each.value for each in part] for part in variables)
 
 
 def _numpy(outputs: Any) -> Any:

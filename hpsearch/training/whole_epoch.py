@@ -1,9 +1,10 @@
 """A whole epoch in one call of the backend: the rows lie on the device, the order of the epoch is the input.
 
 `model.fit` goes back to Python between any two steps, which costs a small model more than the step itself.
-Here Keras's own `train_step` runs in a loop of the graph; what it computes is what `fit` computes, on
-TensorFlow and a CPU to the bit. JAX does the same by `scan.py`; torch has no graph, and takes `fit`. It holds whatever a compiled model does: losses, metrics, sample weights, any optimizer. Callbacks
-see epochs, not batches, as with `steps_per_execution`.
+Here Keras's own `train_step` runs in a loop of the graph; what it computes is what `fit` computes, to the bit
+on a CPU. It holds whatever a compiled model does: losses, metrics, sample weights, any optimizer. Callbacks
+see epochs, not batches, as with `steps_per_execution`. On JAX `scan.py` makes the loop; torch has no graph,
+and takes `fit`.
 
     train_epoch = whole_epoch(model, split, batch_size)  # None where it cannot be done
     train_epoch(order)                                   # the metrics of training
