@@ -10,7 +10,7 @@ import keras
 from hpsearch.datasets.data import Arrays, Data, Split
 from hpsearch.errors import ModelError, fault
 from hpsearch.references import summary
-from hpsearch.training.scan import scans, traced_steps
+from hpsearch.training.scan import scans, traced_outputs, traced_steps
 
 _ROWS = 8
 # Keras's losses that compare element by element: a target of another shape would be broadcast silently.
@@ -43,6 +43,8 @@ def try_input(model: keras.Model, batch: Split, *, where: str) -> Any:
         ModelError: It does not accept the input.
     """
     try:
+        if model.built and scans(model, batch):
+            return traced_outputs(model, batch)
         return model(keras.tree.map_structure(keras.ops.convert_to_tensor, batch.x), training=False)
     except Exception as failure:
         accepted = getattr(model, "input_shape", None)
@@ -60,8 +62,8 @@ def try_input(model: keras.Model, batch: Split, *, where: str) -> Any:
 def try_step(model: keras.Model, data: Data, batch: Split, outputs: Any, *, where: str) -> tuple[str, ...]:
     """Does one step of training and of testing with a model that is thrown away afterwards.
 
-    On JAX the steps are traced only: it is there that they fail, and to compile operation by operation took
-    20 s for a small model.
+    On JAX the steps are traced only: it is there that they fail, and to compile operation by operation takes
+    10 to 20 s for a small model.
 
     Args:
         model: Compiled; its weights change.

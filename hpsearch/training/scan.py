@@ -33,6 +33,14 @@ def scans(model: keras.Model, split: Split) -> bool:
     )
 
 
+def traced_outputs(model: keras.Model, batch: Split) -> Any:
+    """Traces a call of a built model; returns its outputs, without their values."""
+    import jax
+
+    weights = _values(_variables(model))
+    return jax.eval_shape(lambda *given: model.stateless_call(*given)[0], *weights, placed(batch)[0])
+
+
 def traced_steps(model: keras.Model, batch: Split) -> tuple[Any, Any]:
     """Traces a step of training and one of testing; returns their logs, without their values."""
     import jax
@@ -147,8 +155,8 @@ class _Scan:
 
         def body(state: Any, batch: Any) -> tuple[Any, Any]:
             taken = jax.tree.map(lambda part: part[batch], rows)
-            outputs, after = self._step(tuple(state), taken)
-            return [list(part) for part in after], outputs
+            outputs, after = self._step(state, taken)
+            return tuple(list(part) for part in after), outputs
 
         whole = len(order) // self._batch_size * self._batch_size
         parts = []
