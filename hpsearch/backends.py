@@ -5,6 +5,7 @@ So a worker is told by its environment, before it imports anything; nothing here
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Literal
@@ -15,6 +16,7 @@ Backend = Literal["tensorflow", "jax", "torch"]
 """By the name of its package, which `KERAS_BACKEND` goes by as well."""
 
 WHERE = "training.backend"
+VARIABLE = "KERAS_BACKEND"
 
 
 def check_installed(backend: Backend) -> None:
@@ -29,9 +31,17 @@ def check_installed(backend: Backend) -> None:
         raise ExperimentError(fault(WHERE, f"the package `{backend}` is not installed", advice=advice))
 
 
+def not_read(backend: Backend) -> tuple[str, ...]:
+    """Returns a warning where `KERAS_BACKEND` asks this process for another backend than the experiment."""
+    asked = os.environ.get(VARIABLE, backend)
+    if asked == backend:
+        return ()
+    return (f"{VARIABLE}={asked} is not read: {WHERE} is {backend}.",)
+
+
 def environment(backend: Backend) -> Mapping[str, str]:
     """Returns the environment variables that give a process its backend."""
-    variables: dict[str, str] = {"KERAS_BACKEND": backend}
+    variables: dict[str, str] = {VARIABLE: backend}
     if backend != "tensorflow":
         # Text and TensorBoard's logs need TensorFlow as well, which would take all memory of the GPU.
         variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"

@@ -118,7 +118,9 @@ def predict(model: keras.Model, inputs: Inputs, batch: Arrays) -> Arrays:
         raise ExportError(
             fault("the Keras model", "it cannot predict the samples", received=problem)
         ) from failure
-    return {name: keras.ops.convert_to_numpy(output) for name, output in name_outputs(model, predicted).items()}
+    return {
+        name: keras.ops.convert_to_numpy(output) for name, output in name_outputs(model, predicted).items()
+    }
 
 
 def _reference(model: keras.Model, inputs: Inputs, samples: Arrays, size: int) -> Arrays:

@@ -197,7 +197,7 @@ def _check_backend(name: str, model: keras.Model) -> None:
         raise ModelError(
             fault(
                 f"model {name}",
-                "Keras does not train stateful layers on torch, whose gradients forbid it to change their state",
+                "Keras cannot train stateful layers on torch: it changes their state, which gradients forbid",
                 expected="layers without `stateful=True`, or another `training.backend`",
                 received="backend: torch",
             )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hpsearch.datasets import Split
 
 State = tuple[list[Any], ...]
-"""Variables or their values, in the order in which Keras's steps take them: those that are trained and those that
+"""Variables or their values, in the order in which Keras's steps take them: those that are trained, those that
 are not, the optimizer's where there is training, the metrics' where there are metrics."""
 
 

@@ -44,7 +44,7 @@ def make_experiment() -> Callable[..., Experiment]:
 
 
 def _train_on(backend: str) -> None:
-    """Makes a backend the default of experiments, in the runs of these tests that `test_backends.py` starts."""
+    """Makes a backend that of experiments which name none, where `test_backends.py` runs these tests."""
     TrainingSection.model_fields["backend"].default = backend
     TrainingSection.model_rebuild(force=True)
     Experiment.model_fields["training"].default = TrainingSection()

@@ -1,4 +1,4 @@
-"""What holds on JAX and on torch beside the other tests; `test_backends.py` runs this in processes of theirs."""
+"""What holds on JAX and on torch beside the other tests; `test_backends.py` runs this on each."""
 
 import importlib.util
 import os
@@ -63,7 +63,9 @@ def test_a_trial_imports_no_tensorflow(tmp_path):
     assert isinstance(result, Result), result
     assert set(found.metrics) <= result.metrics.keys()
     assert (result.facts["backend"], result.facts["threads"]) == (BACKEND, 1)
-    assert isinstance(evaluate(wanted, Evaluation(0, str(tmp_path / "model.keras"), str(tmp_path))), EvaluationResult)
+    assert isinstance(
+        evaluate(wanted, Evaluation(0, str(tmp_path / "model.keras"), str(tmp_path))), EvaluationResult
+    )
     assert "tensorflow" not in sys.modules
 
 
@@ -132,7 +134,9 @@ def test_tensorboard_has_logs(tmp_path):
 
 def test_not_a_number(tmp_path):
     def build(hp):
-        model = keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(float("nan")), keras.layers.Dense(1)])
+        model = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Rescaling(float("nan")), keras.layers.Dense(1)]
+        )
         model.compile("sgd", "mse")
         return model
 
@@ -169,5 +173,5 @@ def test_a_stateful_model_is_refused_by_name(tmp_path):
         return model
 
     x = np.zeros((40, 5, 1), np.float32)
-    with pytest.raises(ModelError, match=r"model .*stateful: Keras does not train stateful layers on torch"):
+    with pytest.raises(ModelError, match=r"model .*stateful: Keras cannot train stateful layers on torch"):
         probe(experiment(stateful, (x, x[:, :2, 0])), Probe(str(tmp_path)))

@@ -46,7 +46,17 @@ def runs():
     """Begins all, so that they share the cores."""
     threads = {"OMP_NUM_THREADS": "1", "PJRT_NPROC": "1", "TF_NUM_INTRAOP_THREADS": "1"}
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--durations=8"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "--durations=8",
+    ]
     runs = {
         name: subprocess.Popen(
             [*command, *TESTS[name]],
