@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from hpsearch.datasets import Split
 
 State = tuple[list[Any], ...]
-"""Variables or their values, in the order in which Keras's steps take them: those that are trained, those that
-are not, the optimizer's where there is training, the metrics' where there are metrics."""
+"""Variables or their values, in the order in which Keras's steps take them: those that are trained, those
+that are not, the optimizer's where there is training, the metrics' where there are metrics."""
 
 
 def scans(model: keras.Model, split: Split) -> bool:
