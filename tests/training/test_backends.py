@@ -26,7 +26,11 @@ ALL = [
     "tests/training/test_run.py::TestOtherData",
     "tests/training/test_augmentation.py::test_a_trial_is_reproducible_and_its_model_holds_no_augmentation",
     "tests/training/test_class_weight.py::test_the_numbers_are_keras_own",
-    "tests/training/test_measure.py",
+    *(
+        f"tests/training/test_measure.py::test_one_pass_gives_what_evaluate_and_predict_give[{make}]"
+        for make in ("plain", "named", "subclassed")
+    ),
+    "tests/training/test_measure.py::test_forward_needs_no_compilation",
     "tests/training/test_schedules.py::TestTraining",
 ]
 TESTS = {
@@ -44,6 +48,7 @@ TESTS = {
 @pytest.fixture(scope="module")
 def runs():
     """Begins all, so that they share the cores."""
+    fast = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
     threads = {"OMP_NUM_THREADS": "1", "PJRT_NPROC": "1", "TF_NUM_INTRAOP_THREADS": "1"}
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     command = [
@@ -61,7 +66,7 @@ def runs():
         name: subprocess.Popen(
             [*command, *TESTS[name]],
             cwd=HERE.parents[1],
-            env={**environment, **threads, "KERAS_BACKEND": name, "HPSEARCH_TEST_BACKEND": name},
+            env={**environment, **threads, **fast, "KERAS_BACKEND": name, "HPSEARCH_TEST_BACKEND": name},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
