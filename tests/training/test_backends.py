@@ -1,6 +1,7 @@
 """The tests of training that must hold on every backend run once more on JAX and on torch.
 
-A backend is a process's own: so each has one, and both run at the same time.
+A backend is a process's own: so each has one, and both run at the same time. JAX compiles for minutes in all
+of them, so it is a few unless `HPSEARCH_TEST_BACKENDS=all`.
 """
 
 import os
@@ -13,6 +14,17 @@ import pytest
 
 HERE = Path(__file__).parent
 BACKENDS = [name for name in ("jax", "torch") if find_spec(name) is not None]
+FEW = [
+    "tests/training/on_backend.py::test_a_trial_imports_no_tensorflow",
+    "tests/training/on_backend.py::test_tensorflow_exports_the_model_and_agrees[float32-tflite]",
+    "tests/training/on_backend.py::test_a_built_in_model_trains[attention]",
+    "tests/training/on_backend.py::test_a_built_in_model_trains[cnn]",
+    "tests/training/on_backend.py::test_memory_that_runs_out",
+    "tests/training/on_backend.py::test_another_backend_is_not_to_be_had",
+    "tests/training/on_backend.py::test_a_stateful_model_is_refused_by_name",
+    "tests/training/test_state.py::test_it_ends_with_the_same_bits[mlp-1]",
+    "tests/training/test_measure.py::test_one_pass_gives_what_evaluate_and_predict_give[plain]",
+]
 ALL = [
     "tests/training/on_backend.py",
     *(
@@ -43,6 +55,9 @@ TESTS = {
     ],
     "torch": ALL,
 }
+if os.environ.get("HPSEARCH_TEST_BACKENDS") != "all":
+    fit = "tests/training/test_whole_epoch.py::test_it_is_fit_to_the_bit[mlp-weighted]"
+    TESTS = {"jax": [*FEW, fit], "torch": FEW}
 
 
 @pytest.fixture(scope="module")
