@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hpsearch import champion, datasets, executors, models
+from hpsearch import backends, champion, datasets, executors, models
 from hpsearch.analysis.updates import ReportUpdates
 from hpsearch.checking import CheckReport, check_on, error_of
 from hpsearch.disk import is_full
@@ -183,6 +183,8 @@ def export_model(
         task=study.facts["data"]["task"],
         class_names=tuple(study.facts["data"]["class_names"]),
     )
+    training = experiment.training.model_copy(update={"backend": "tensorflow"})  # which exports
+    experiment = experiment.model_copy(update={"training": training})
     with _workers(experiment, slots=1, gpus_per_trial=1, trials_per_gpu=1) as executor:  # on any machine
         outcome = champion.run_job(executor, job, log=folder.champion / "export.txt")
     if isinstance(outcome, ExportResult):
@@ -285,7 +287,8 @@ def _workers(experiment: Experiment, **changes: int) -> Iterator[Executor]:
     resources = experiment.resources.model_copy(update=changes)
     workdir = Path(experiment.workdir).absolute()
     with _named(experiment):
-        executor = executors.create(resources, warm_up=warm_up, workdir=workdir)
+        environment = backends.environment(experiment.training.backend)
+        executor = executors.create(resources, warm_up=warm_up, workdir=workdir, environment=environment)
     with closing(executor):
         with _named(experiment):
             executor.start(partial(perform, experiment))
@@ -312,7 +315,8 @@ def _named(experiment: Experiment) -> Iterator[None]:
 
 
 def _check_names(experiment: Experiment) -> None:
-    """Finds a misspelt model or data set before a worker is started."""
+    """Finds a misspelt model or data set, or a backend that is not there, before a worker is started."""
+    backends.check_installed(experiment.training.backend)
     models.check_name(experiment.model)
     datasets.check_name(experiment.data)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpsearch import champion, strategies
+from hpsearch import backends, champion, strategies
 from hpsearch.errors import HpsearchError, SearchError, UsageError, fault
 from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
@@ -57,7 +57,8 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         where=f"{experiment.where}: search.strategy",
     )
     strategy = strategies.create(experiment.search.strategy, context)
-    warnings = (*(o.warning for o in objectives if o.warning), *strategy.warnings)
+    asked = backends.not_read(experiment.training.backend)
+    warnings = (*(o.warning for o in objectives if o.warning), *strategy.warnings, *asked)
     if strategy.schedule is not None and probe.any_metric:
         what = "the model trains in a `fit` of its own: a trial that is promoted begins anew"
         warnings = (*warnings, f"{experiment.where}: search.strategy: {what}.")

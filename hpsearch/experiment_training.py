@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from hpsearch.backends import Backend
 from hpsearch.experiment_errors import Expected, reject
 from hpsearch.experiment_forms import (
     Count,
@@ -112,6 +113,8 @@ class TrainingSection(Section):
     the name of an optimizer or schedule is searched, arguments given here are for the trials that have it.
     """
 
+    backend: Backend = "tensorflow"
+    """What Keras computes with; `jax` and `torch` are extras to install. `KERAS_BACKEND` is not read."""
     epochs: Count = 10
     batch_size: Count = 32
     optimizer: Annotated[
@@ -176,7 +179,7 @@ class TrainingSection(Section):
     own."""
     distribute: Literal["data"] | None = None
     """`data`: each batch is divided among the slot's GPUs, or among `cores_per_trial` CPU devices. A train
-    step or loop of your own must do what `tf.distribute` asks of one."""
+    step or loop of your own must do what `tf.distribute` asks of one. Of the backend `tensorflow`."""
     tensorboard: bool = False
     """Whether to write TensorBoard's logs, into the trial's folder `tensorboard/`."""
     deterministic: bool = False
@@ -200,3 +203,20 @@ class TrainingSection(Section):
                 )
         rest = {key: value for key, value in optimizer.items() if key not in _OF_OPTIMIZER.values()}
         return {**values, **moved, "optimizer": rest["name"] if set(rest) == {"name"} else rest}
+
+    @model_validator(mode="after")
+    def _can_be_had(self) -> Self:
+        """Refuses what a backend cannot do."""
+        if self.distribute is not None and self.backend != "tensorflow":
+            raise reject(
+                "only the backend `tensorflow` trains a model on several devices",
+                expected="`distribute` with `backend: tensorflow`, or neither",
+                received=f"distribute={self.distribute}, backend={self.backend}",
+            )
+        if self.steps_per_execution not in (None, 1) and self.backend == "torch":
+            raise reject(
+                "the backend `torch` takes one step at a time",
+                expected="`steps_per_execution` 1, or none given",
+                received=f"steps_per_execution={self.steps_per_execution}, backend=torch",
+            )
+        return self

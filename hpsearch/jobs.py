@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
 from hpsearch.channel import Channel
 from hpsearch.errors import ModelError
-from hpsearch.experiment import Experiment
+from hpsearch.experiment import Experiment, ModelSection
 from hpsearch.trial import Evaluation, Export, Job, Outcome, Probe, RateRange, TrialSpec
 
 
@@ -37,17 +38,33 @@ def perform(experiment: Experiment, job: Job, channel: Channel) -> Outcome:
 
             return evaluate(experiment, job)
         case Export():
-            from hpsearch.export import export
-            from hpsearch.models import register_custom_objects
-
-            # A model given from Python is not there when a study is exported later; most need no class of it.
-            with suppress(ModelError):
-                register_custom_objects(experiment.model)
-            return export(job)
+            return _export(experiment, job)
         case RateRange():
             from hpsearch.training.rate_range import find_rates
 
             return find_rates(experiment, job, channel)
+
+
+def _export(experiment: Experiment, job: Export) -> Outcome:
+    import keras
+
+    register = partial(_register, experiment.model)
+    register()
+    if keras.backend.backend() == "tensorflow":
+        from hpsearch.export import export
+
+        return export(job)
+    from hpsearch.export import elsewhere
+
+    return elsewhere.export(job, register=register)
+
+
+def _register(section: ModelSection) -> None:
+    from hpsearch.models import register_custom_objects
+
+    # A model given from Python is not there when a study is exported later; most need no class of it.
+    with suppress(ModelError):
+        register_custom_objects(section)
 
 
 def warm_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -44,11 +45,30 @@ def preprocess(
 
 
 def _applied(fitted: Preprocessing, x: Arrays, where: str) -> Arrays:
+    apply = _takes_text(fitted)
     rows = len(next(iter(x.values())) if isinstance(x, Mapping) else x)
     chunks: list[Any] = [
-        read_inputs(fitted(pick(x, slice(start, start + CHUNK))), where=where)
+        read_inputs(apply(pick(x, slice(start, start + CHUNK))), where=where)
         for start in range(0, rows, CHUNK)
     ]
     if isinstance(chunks[0], Mapping):
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
     return np.asarray(np.concatenate(chunks))
+
+
+def _takes_text(fitted: Preprocessing) -> Preprocessing:
+    """Returns what applies a Keras model to text on any backend.
+
+    JAX and torch have no tensors of text, of which a model would first make its inputs. The layers that read
+    text take arrays, and call TensorFlow themselves.
+    """
+    keras = sys.modules.get("keras")
+    if keras is None or not isinstance(fitted, keras.Model) or keras.backend.backend() == "tensorflow":
+        return fitted
+    function = keras.Function(fitted.input, fitted.output)
+
+    def apply(x: Any) -> Any:
+        given = {name: x[name] for name in fitted.input} if isinstance(fitted.input, Mapping) else x
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, function(given))
+
+    return apply

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, cast
 
 from hpsearch.catalogue import catalogue, function_named
@@ -99,6 +100,7 @@ def create(
     *,
     warm_up: Callable[[], object] | None = None,
     workdir: Path | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Executor:
     """Returns the executor that an experiment's `resources` describe; it runs nothing before `start`.
 
@@ -106,6 +108,7 @@ def create(
         resources: `executor` names a module of this folder, whose `create` is called with all arguments.
         warm_up: Called once in each worker process before its first job, e.g. to import TensorFlow.
         workdir: Folder of the studies, absolute; jobs will write into it.
+        environment: Variables that the process of a job has before it imports anything.
 
     Raises:
         UsageError: No such executor, or it cannot do what `resources` ask.
@@ -121,4 +124,5 @@ def create(
             )
         )
     module = import_module(f"{__name__}.{resources.executor}")
-    return cast("Executor", module.create(resources, warm_up=warm_up, workdir=workdir))
+    made = module.create(resources, warm_up=warm_up, workdir=workdir, environment=environment)
+    return cast("Executor", made)

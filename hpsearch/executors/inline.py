@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hpsearch.channel import Perform
@@ -36,6 +37,7 @@ def create(
     *,
     warm_up: Callable[[], object] | None = None,
     workdir: Path | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Executor:
     """Returns an `InlineExecutor`; `warm_up` is not called, the first job imports what it needs.
 
@@ -53,7 +55,7 @@ def create(
                 advice="Use `resources.executor: local` for several.",
             )
         )
-    return InlineExecutor()
+    return InlineExecutor(environment)
 
 
 class _Stopped(BaseException):
@@ -109,11 +111,15 @@ class InlineExecutor:
 
     A job that must stop (`cancel`, its time limit) gets an exception at its next Python instruction; one
     that sleeps in C code meanwhile is left behind.
+
+    Args:
+        environment: Variables that `start` gives this process, which keeps them. Default: none.
     """
 
     slots = 1
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._environment = environment
         self._perform: Perform | None = None
         self._running: _Job | None = None
         self._thread: threading.Thread | None = None
@@ -123,6 +129,7 @@ class InlineExecutor:
 
     def start(self, perform: Perform) -> None:
         """Keeps `perform`; it is not pickled."""
+        os.environ.update(self._environment)
         self._perform = perform
 
     def submit(self, key: int, job: Job, *, log: str, timeout_s: float | None = None) -> None:

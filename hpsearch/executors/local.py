@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import Pipe
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING
 
 from hpsearch.channel import Perform
@@ -37,6 +38,7 @@ def create(
     *,
     warm_up: Callable[[], object] | None = None,
     workdir: Path | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Executor:
     """Returns a `LocalExecutor` with the experiment's slots, cores and GPUs; its workers see every folder."""
     del workdir
@@ -46,6 +48,7 @@ def create(
         gpus_per_trial=resources.gpus_per_trial,
         trials_per_gpu=resources.trials_per_gpu,
         warm_up=warm_up,
+        environment=environment,
     )
 
 
@@ -58,6 +61,7 @@ class LocalExecutor:
         gpus_per_trial: GPUs that each worker sees, where there are any.
         trials_per_gpu: Workers that share a GPU, each with its part of the memory.
         warm_up: Called once in each worker before its first job. If it raises, that job fails.
+        environment: Variables that workers have beside those of this process. Default: none.
         limits: When workers are replaced.
 
     Raises:
@@ -72,6 +76,7 @@ class LocalExecutor:
         gpus_per_trial: int = 1,
         trials_per_gpu: int = 1,
         warm_up: Callable[[], object] | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
         limits: WorkerLimits | None = None,
     ) -> None:
         self._additions = environments(
@@ -79,6 +84,7 @@ class LocalExecutor:
         )
         self.slots = len(self._additions)
         self._warm_up = warm_up
+        self._environment = environment
         self._limits = limits or WorkerLimits()
         self._slots: list[Slot] = []
         self._events: list[Event] = []
@@ -111,7 +117,8 @@ class LocalExecutor:
         Raises:
             SearchError: The system refuses to start processes.
         """
-        environment, folder = dict(os.environ), os.getcwd()  # a worker started later is like the first
+        # A worker started later is like the first.
+        environment, folder = {**os.environ, **self._environment}, os.getcwd()
         with deferred_signals():
             for index, additions in enumerate(self._additions):
                 spawn = partial(

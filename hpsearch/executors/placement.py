@@ -14,6 +14,8 @@ from hpsearch.errors import UsageError, fault
 from hpsearch.executors import cgroup
 
 NVIDIA_SMI_TIMEOUT_S = 20.0
+UNLIMITED = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+"""Has TensorFlow and JAX take the memory of a GPU that they share bit by bit; torch does by itself."""
 
 
 def environments(
@@ -55,6 +57,7 @@ def _threads(cores: int) -> dict[str, str]:
         "TF_NUM_INTRAOP_THREADS": str(cores),
         "TF_NUM_INTEROP_THREADS": str(cores),
         "OMP_NUM_THREADS": str(cores),
+        "PJRT_NPROC": str(cores),  # JAX
         "PYTHONUNBUFFERED": "1",
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
     }
@@ -79,8 +82,8 @@ def _own(gpus: tuple[str, ...], gpus_per_trial: int, slots: int | None) -> Itera
     count = slots or len(groups)
     for slot in range(count):
         place = {"CUDA_VISIBLE_DEVICES": groups[slot % len(groups)]}
-        if count > len(groups):  # by default TensorFlow takes the whole memory of a GPU it shares
-            place["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+        if count > len(groups):
+            place |= UNLIMITED
         yield place
 
 

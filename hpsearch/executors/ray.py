@@ -13,7 +13,7 @@ import tempfile
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from operator import methodcaller
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
 
 from hpsearch.channel import Perform
@@ -45,6 +46,7 @@ def create(
     *,
     warm_up: Callable[[], object] | None = None,
     workdir: Path | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Executor:
     """Returns a `RayExecutor`.
 
@@ -54,7 +56,7 @@ def create(
     if find_spec("ray") is None:
         advice = "Run `pip install 'hpsearch[ray]'`."
         raise UsageError(fault("resources.executor", "`ray` needs the package Ray", advice=advice))
-    return RayExecutor(resources, warm_up=warm_up, workdir=workdir)
+    return RayExecutor(resources, warm_up=warm_up, workdir=workdir, environment=environment)
 
 
 class RayExecutor:
@@ -69,6 +71,7 @@ class RayExecutor:
             as many as the cluster has room for.
         warm_up: Called once in each worker process before its first job. If it raises, that job fails.
         workdir: A folder that every node must see by this path; not checked where it does not exist yet.
+        environment: Variables that worker processes have beside some of this process's. Default: none.
         limits: When worker processes are replaced, and how long jobs wait for a first actor.
     """
 
@@ -78,12 +81,14 @@ class RayExecutor:
         *,
         warm_up: Callable[[], object] | None = None,
         workdir: Path | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
         limits: WorkerLimits | None = None,
     ) -> None:
         self.slots = resources.slots or 1
         self._wanted = resources
         self._warm_up = warm_up
         self._workdir = workdir
+        self._environment = environment
         self._limits = limits or WorkerLimits()
         self._slots: list[RaySlot] = []
         self._waiting: deque[Submitted] = deque()
@@ -142,6 +147,7 @@ class RayExecutor:
             concurrency_groups={LISTEN: 1, ORDER: 1},
         )(Host)
         settings = Settings.of_driver(
+            self._environment,
             cores_per_trial=wanted.cores_per_trial,
             gpus_per_trial=wanted.gpus_per_trial,
             trials_per_gpu=wanted.trials_per_gpu,

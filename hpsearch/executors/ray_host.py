@@ -27,6 +27,7 @@ from hpsearch import gpu_memory
 from hpsearch.errors import HpsearchError, SearchError, fault
 from hpsearch.executors import Event
 from hpsearch.executors.local import LocalExecutor
+from hpsearch.executors.placement import UNLIMITED
 from hpsearch.executors.slot import WorkerLimits
 
 if TYPE_CHECKING:
@@ -60,10 +61,11 @@ class Settings:
     limits: WorkerLimits
 
     @classmethod
-    def of_driver(cls, **given: Any) -> Self:
-        """Adds what the calling process, the driver, is like."""
+    def of_driver(cls, environment: Mapping[str, str], **given: Any) -> Self:
+        """Adds what the calling process, the driver, is like; `environment` is what workers have beside."""
+        carried = {name: value for name, value in os.environ.items() if name.startswith(CARRIED)}
         return cls(
-            environment={name: value for name, value in os.environ.items() if name.startswith(CARRIED)},
+            environment=carried | dict(environment),
             sys_path=tuple(entry for entry in sys.path if isinstance(entry, str)),
             folder=os.getcwd(),
             **given,
@@ -176,7 +178,7 @@ def _become_like_driver(settings: Settings) -> None:
     if not ray.get_gpu_ids():  # else Ray has set it to them
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if settings.shares_gpu and settings.trials_per_gpu == 1:
-        os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+        os.environ.update(UNLIMITED)
     own = [entry for entry in sys.path if not entry.startswith(os.path.dirname(ray.__file__))]
     sys.path[:] = [*settings.sys_path, *(entry for entry in own if entry not in settings.sys_path)]
     if os.path.isdir(settings.folder):

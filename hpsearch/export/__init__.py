@@ -11,7 +11,7 @@
     write the record, let the file appear   record.py, deliver.py
 
 `export` runs in a worker, because it imports TensorFlow. `hpsearch.export.child.export` gives it a
-process of its own, for those who have no worker.
+process of its own, for those who have no worker, and for workers of another backend (`elsewhere.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 
-def export(job: Export, *, load: Callable[[str], keras.Model] | None = None) -> ExportResult | Failure:
+def export(
+    job: Export, *, load: Callable[[str], keras.Model] | None = None, expected: str | None = None
+) -> ExportResult | Failure:
     """Converts a model, runs the file on real samples, compares it with Keras, and only then delivers it.
 
     Classes of the user's own that the model needs must be registered before: import their module.
@@ -36,6 +38,8 @@ def export(job: Export, *, load: Callable[[str], keras.Model] | None = None) -> 
         job: What to convert, to what, where. Beside the target, `<target>.json` records what the file is.
         load: Makes a model of `job.model`, for files that Keras alone refuses. Default: Keras loads it,
             and runs no code that the file holds.
+        expected: An `.npz` file of what another backend's Keras says to the samples, by output name; this
+            one's must agree. Default: none.
 
     Returns:
         An `ExportResult`, or a `Failure` when the file cannot be made or does not agree. A failed export
@@ -44,6 +48,6 @@ def export(job: Export, *, load: Callable[[str], keras.Model] | None = None) -> 
     from hpsearch.export.deliver import deliver, failure_of
 
     try:
-        return deliver(job, load=load)
+        return deliver(job, load=load, expected=expected)
     except Exception as failure:
         return failure_of(failure)

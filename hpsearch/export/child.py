@@ -7,18 +7,22 @@ A converter that takes its process down costs nothing but the child.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import glob
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import cloudpickle
 
 from hpsearch.trial import Export, ExportResult, Failure, FailureKind
 
@@ -30,6 +34,8 @@ def export(
     job: Export,
     *,
     imports: Sequence[str] = (),
+    register: Callable[[], object] | None = None,
+    expected: str | None = None,
     timeout_s: float | None = None,
 ) -> ExportResult | Failure:
     """Exports a model in a new process, without importing TensorFlow here.
@@ -38,13 +44,21 @@ def export(
         job: What to export.
         imports: References (`package.module:name`, `path/to/file.py:name`) to import first, so that the
             model's own classes are registered.
+        register: Called in the child before, to the same end; it is pickled by value. Default: nothing.
+        expected: An `.npz` file of outputs that the model must give there, too; see `hpsearch.export.export`.
         timeout_s: The child is killed after so many seconds; None waits for ever.
 
     Returns:
         What `hpsearch.export.export` returns; a `Failure` of kind `crash` if the child dies, of kind
         `timeout` if it takes too long.
     """
-    request = {"job": asdict(job), "imports": list(imports)}
+    request = {
+        "job": asdict(job),
+        "imports": list(imports),
+        "register": base64.b64encode(cloudpickle.dumps(register)).decode(),
+        "sys_path": [entry for entry in sys.path if isinstance(entry, str)],
+        "expected": expected,
+    }
     # The child's temporary files go where they are removed, whatever becomes of it.
     with tempfile.TemporaryDirectory(prefix="hpsearch-export-") as folder:
         outcome = Path(folder, "outcome.json")
@@ -105,15 +119,19 @@ def _main() -> None:
     from hpsearch.references import resolve
 
     request = json.load(sys.stdin)
+    sys.path += [entry for entry in request["sys_path"] if entry not in sys.path]
     outcome: ExportResult | Failure
     try:
         for reference in request["imports"]:
             resolve(reference, where="import", error=ModelError)
+        register = pickle.loads(base64.b64decode(request["register"]))
+        if register is not None:
+            register()
     except ModelError as failure:
         outcome = Failure(FailureKind.BUILD, str(failure), usage=True)
     else:
-        job = request["job"]
-        outcome = export_here(Export(**{**job, "class_names": tuple(job["class_names"])}))
+        job = Export(**{**request["job"], "class_names": tuple(request["job"]["class_names"])})
+        outcome = export_here(job, expected=request["expected"])
     write_text(sys.argv[1], json.dumps(asdict(outcome)))
 
 

@@ -15,7 +15,7 @@ from hpsearch.export import samples as samples_file
 from hpsearch.export.endpoint import Endpoint, open_endpoint
 from hpsearch.export.formats import Attempt, Format, Runner
 from hpsearch.export.samples import rows_of
-from hpsearch.export.verify import Comparison, verify
+from hpsearch.export.verify import Comparison, verify, verify_backend
 from hpsearch.files import whole
 from hpsearch.models import load_saved
 from hpsearch.trial import Export, ExportResult, Failure, FailureKind
@@ -31,7 +31,9 @@ class _Proven:
     comparison: Comparison
 
 
-def deliver(job: Export, *, load: Callable[[str], keras.Model] | None = None) -> ExportResult:
+def deliver(
+    job: Export, *, load: Callable[[str], keras.Model] | None = None, expected: str | None = None
+) -> ExportResult:
     """Exports, or raises; see `hpsearch.export.export`.
 
     Raises:
@@ -44,6 +46,8 @@ def deliver(job: Export, *, load: Callable[[str], keras.Model] | None = None) ->
     model = (load or load_saved)(job.model)
     policy = keras_file.compute_in_float32(model) if form.float32 else None
     endpoint = open_endpoint(model, arrays, file=job.model, where=job.samples)
+    if expected is not None:
+        verify_backend(endpoint.reference, samples_file.read(expected), tolerance=job.tolerance)
     with _writable(job.target), whole(job.target) as file:
         proven = _prove(form, endpoint, job, file)
         result = ExportResult(

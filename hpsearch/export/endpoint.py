@@ -105,7 +105,10 @@ def predict(model: keras.Model, inputs: Inputs, batch: Arrays) -> Arrays:
     Raises:
         ExportError: It cannot.
     """
-    model.jit_compile = False  # for so few batches XLA costs more than it saves
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        model.jit_compile = False  # for so few batches XLA costs more than it saves
     try:
         with _full_precision():
             predicted = model.predict_on_batch(inputs.pack([batch[each.name] for each in inputs.tensors]))
@@ -115,7 +118,9 @@ def predict(model: keras.Model, inputs: Inputs, batch: Arrays) -> Arrays:
         raise ExportError(
             fault("the Keras model", "it cannot predict the samples", received=problem)
         ) from failure
-    return {name: np.asarray(output) for name, output in name_outputs(model, predicted).items()}
+    return {
+        name: keras.ops.convert_to_numpy(output) for name, output in name_outputs(model, predicted).items()
+    }
 
 
 def _reference(model: keras.Model, inputs: Inputs, samples: Arrays, size: int) -> Arrays:

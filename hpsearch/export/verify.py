@@ -80,6 +80,32 @@ def verify(
     return comparison
 
 
+def verify_backend(here: Arrays, trained: Arrays, *, tolerance: float) -> None:
+    """Makes sure that Keras says the same here as on the backend that trained the model.
+
+    Args:
+        here: Its outputs on the samples, by name.
+        trained: Those on the other backend.
+        tolerance: Largest difference allowed, relative to an output's scale.
+
+    Raises:
+        ExportError: It does not.
+    """
+    _check(here, trained)
+    for name, expected in trained.items():
+        comparison = _compare(expected, here[name])
+        if comparison.relative > tolerance:
+            raise ExportError(
+                fault(
+                    f"output `{name}`",
+                    "Keras on TensorFlow, which exports, disagrees with the backend that trained the model",
+                    expected=f"differences up to {tolerance:.3g} relative to the output's scale",
+                    received=str(comparison),
+                    advice="If that is good enough, raise `export.tolerance`.",
+                )
+            )
+
+
 def scale(expected: Array) -> float:
     """Returns what differences are relative to: the largest absolute output, at least 1.
 

@@ -106,9 +106,9 @@ def describe_model(folder: Path, model_id: str, run_id: str, record: StudyRecord
 
 
 def requirements(versions: Mapping[str, str]) -> list[str]:
-    """Returns the packages a trained model needs, at the versions that trained it."""
+    """Returns the packages a trained model needs, at the versions that trained it, whatever their build."""
     names = [name for name in ("keras", "tensorflow", "jax", "torch", "numpy") if name in versions]
-    return [f"{_distribution(name)}=={versions[name]}" for name in names]
+    return [f"{_distribution(name)}=={versions[name].partition('+')[0]}" for name in names]
 
 
 def signature_of(data: DataSummary) -> ModelSignature | None:

@@ -70,7 +70,7 @@ class Augmentation:
 
     def _change(self, images: Any, states: Any) -> Any:
         # On the CPU also where there is a GPU: the batches are put together there, ahead of the training.
-        with keras.device("cpu:0"):
+        with _on_cpu():
             for number, variable in enumerate(self._states):
                 variable.assign(states[number])
             for name, layer in self._layers.items():
@@ -100,7 +100,7 @@ def augmentation(settings: Mapping[str, Any], data: Data, *, seed: int) -> Augme
     _check_data(data)
     known = {_snake_case(name): getattr(keras.layers, name) for name in _names()}
     layers: dict[str, keras.Layer] = {}
-    with keras.device("cpu:0"):
+    with _on_cpu():
         for name, given in settings.items():
             if name not in known:
                 raise _wrong(
@@ -204,6 +204,11 @@ def _try(augment: Augmentation, data: Data) -> None:
                 advice="`random_translation` moves images without cropping them.",
             )
         )
+
+
+def _on_cpu() -> Any:
+    # Variables that torch makes on `cpu:0` rather than `cpu` are no parameters, which fails later.
+    return keras.device("cpu" if keras.backend.backend() == "torch" else "cpu:0")
 
 
 def _compiled(function: Any, images: Array, states: int) -> Any:

@@ -10,6 +10,7 @@ import keras
 from hpsearch.datasets.data import Arrays, Data, Split
 from hpsearch.errors import ModelError, fault
 from hpsearch.references import summary
+from hpsearch.training.scan import scans, traced_outputs, traced_steps
 
 _ROWS = 8
 # Keras's losses that compare element by element: a target of another shape would be broadcast silently.
@@ -42,6 +43,8 @@ def try_input(model: keras.Model, batch: Split, *, where: str) -> Any:
         ModelError: It does not accept the input.
     """
     try:
+        if model.built and scans(model, batch):
+            return traced_outputs(model, batch)
         return model(keras.tree.map_structure(keras.ops.convert_to_tensor, batch.x), training=False)
     except Exception as failure:
         accepted = getattr(model, "input_shape", None)
@@ -59,6 +62,9 @@ def try_input(model: keras.Model, batch: Split, *, where: str) -> Any:
 def try_step(model: keras.Model, data: Data, batch: Split, outputs: Any, *, where: str) -> tuple[str, ...]:
     """Does one step of training and of testing with a model that is thrown away afterwards.
 
+    On JAX the steps are traced only: it is there that they fail, and to compile operation by operation takes
+    10 to 20 s for a small model.
+
     Args:
         model: Compiled; its weights change.
         data: Whose `batch` it is.
@@ -73,10 +79,13 @@ def try_step(model: keras.Model, data: Data, batch: Split, outputs: Any, *, wher
         ModelError: Its output does not fit the target, or a metric fails.
     """
     _check_output(model, data, batch, outputs, where)
-    model.run_eagerly = True  # no graph is traced for one batch, and errors name the user's line
     try:
-        tested = model.test_on_batch(batch.x, batch.y, batch.sample_weight, return_dict=True)
-        trained = model.train_on_batch(batch.x, batch.y, batch.sample_weight, return_dict=True)
+        if scans(model, batch):
+            trained, tested = traced_steps(model, batch)
+        else:
+            model.run_eagerly = True  # no graph is traced for one batch, and errors name the user's line
+            tested = model.test_on_batch(batch.x, batch.y, batch.sample_weight, return_dict=True)
+            trained = model.train_on_batch(batch.x, batch.y, batch.sample_weight, return_dict=True)
     except Exception as failure:
         raise ModelError(
             fault(

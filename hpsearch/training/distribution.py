@@ -32,22 +32,11 @@ def set_up(experiment: Experiment) -> None:
         experiment: Its `training.distribute` and `resources` are read.
 
     Raises:
-        UsageError: There are not two devices, the backend is not TensorFlow, or TensorFlow has computed
-            already in this process, which settles its devices.
+        UsageError: There are not two devices, or TensorFlow has computed already in this process, which
+            settles its devices.
     """
     if experiment.training.distribute is None:
         return
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        raise UsageError(
-            fault(
-                _WHERE,
-                "only the TensorFlow backend can train on several devices",
-                expected="KERAS_BACKEND=tensorflow",
-                received=keras.backend.backend(),
-            )
-        )
     steps = experiment.training.steps_per_execution
     if steps not in (None, 1):
         raise UsageError(

@@ -16,6 +16,14 @@ CAUSE_CHARACTERS = 500
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
+"""Exceptions of TensorFlow, and of torch on a GPU."""
+_OUT_OF_MEMORY_IN = {
+    "JaxRuntimeError": "RESOURCE_EXHAUSTED",
+    "XlaRuntimeError": "RESOURCE_EXHAUSTED",  # its name in JAX before 0.8
+    "RuntimeError": "DefaultCPUAllocator: can't allocate memory",  # torch
+}
+"""Others, by what is in their message."""
 
 
 class NotFiniteError(Exception):
@@ -33,7 +41,7 @@ def failure_of(error: BaseException, kind: FailureKind = FailureKind.ERROR) -> F
 
 
 def _kind(error: BaseException, kind: FailureKind) -> FailureKind:
-    if any(map(_out_of_memory, _chain(error))):
+    if any(map(out_of_memory, _chain(error))):
         return FailureKind.OUT_OF_MEMORY
     match error:
         case NotFiniteError():
@@ -47,13 +55,12 @@ def _kind(error: BaseException, kind: FailureKind) -> FailureKind:
     return kind
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether it says that memory ran out, whatever backend raised it."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
-        or (type(error).__name__ == "XlaRuntimeError" and "RESOURCE_EXHAUSTED" in str(error))
-    )
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, whatever backend raised it."""
+    if isinstance(error, MemoryError) or type(error).__name__ in _OUT_OF_MEMORY:
+        return True
+    words = _OUT_OF_MEMORY_IN.get(type(error).__name__)
+    return words is not None and words in str(error)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -1,7 +1,8 @@
 """One pass over a split: the loss, what the model compiles with, and every prediction.
 
 Keras's `evaluate` gives the metrics and `predict` the predictions, each with a pass of its own and about
-50 ms to start it; here one small graph gives both, with the numbers of `evaluate`.
+50 ms to start it; here one small graph gives both, with the numbers of `evaluate`; on torch, one
+pass without a graph.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from hpsearch.models.stateful import fixed_batch, reset_states
 from hpsearch.training.distribution import devices
 from hpsearch.training.mirrored import divided
 from hpsearch.training.placed import fits_device, placed
+from hpsearch.training.scan import scanned_forward, scanned_test, scans
 
 if TYPE_CHECKING:
     from hpsearch.datasets import Split
@@ -39,9 +41,17 @@ def measure(model: keras.Model, split: Split, batch_size: int) -> Callable[[], M
         A function without arguments that measures the model as it is then.
     """
     batch_size = fixed_batch(model) or batch_size
-    if not (_graph_fits(model) and _is_plain(model)):
+    step = _test_step(model)
+    if not _is_plain(model):
         return _from_rest(model, _twice(model, split, batch_size))
-    outputs = _pass(model, _test_step(model), split, batch_size)
+    if _graph_fits(model):
+        outputs = _pass(model, lambda batch: step(batch)[0], split, batch_size)
+    elif scans(model, split):
+        outputs = scanned_test(model, step, split, batch_size)
+    elif keras.backend.backend() == "torch":
+        outputs = _eagerly(model, lambda batch: step(batch)[0], split, batch_size)
+    else:
+        return _from_rest(model, _twice(model, split, batch_size))
 
     def once() -> Measured:
         model.reset_metrics()
@@ -58,11 +68,14 @@ def forward(model: keras.Model, split: Split, batch_size: int) -> Callable[[], A
         A function without arguments that returns the outputs of the model as it is then.
     """
     batch_size = fixed_batch(model) or batch_size
-    if not _graph_fits(model):
-        return _from_rest(
-            model, lambda: model.predict(_InOrder((split.x,), len(split), batch_size), verbose=0)
-        )
-    return _from_rest(model, _pass(model, lambda batch: model(batch[0], training=False), split, batch_size))
+    if _graph_fits(model):
+        run = _pass(model, lambda batch: model(batch[0], training=False), split, batch_size)
+    elif scans(model, split):
+        run = scanned_forward(model, split, batch_size)
+    else:
+        rows = _InOrder((split.x,), len(split), batch_size)
+        return _from_rest(model, lambda: model.predict(rows, verbose=0))
+    return _from_rest(model, run)
 
 
 def _from_rest(model: keras.Model, run: Callable[[], Returned]) -> Callable[[], Returned]:
@@ -119,10 +132,10 @@ class _InOrder(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no typ
         return _cut(self._parts, start, start + self._batch_size)
 
 
-def _test_step(model: keras.Model) -> Callable[[Any], Any]:
-    """Returns Keras's own `test_step`, but returning the predictions that it keeps to itself."""
+def _test_step(model: keras.Model) -> Callable[..., tuple[Any, Any]]:
+    """Returns Keras's own `test_step` that returns beside its result the predictions it keeps to itself."""
 
-    def step(batch: Any) -> Any:
+    def step(*given: Any) -> tuple[Any, Any]:
         seen: list[Any] = []
         compute_metrics = model.compute_metrics
 
@@ -132,10 +145,10 @@ def _test_step(model: keras.Model) -> Callable[[Any], Any]:
 
         model.compute_metrics = look  # `test_step` hands the predictions to it; only while tracing
         try:
-            model.test_step(batch)
+            returned = model.test_step(*given)
         finally:
             del model.compute_metrics
-        return seen[0]
+        return seen[0], returned
 
     return step
 
@@ -157,6 +170,21 @@ def _pass(model: keras.Model, step: Callable[[Any], Any], split: Split, batch_si
         return traced(*keras.tree.flatten(_mapped(tf.convert_to_tensor, batch)))
 
     return lambda: _joined([run(batch) for batch in _batches(split, batch_size, count)])
+
+
+def _eagerly(
+    model: keras.Model, step: Callable[[Any], Any], split: Split, batch_size: int
+) -> Callable[[], Any]:
+    """Runs `step` over all rows on torch, without gradients; returns what gives its outputs, joined."""
+    import torch
+
+    def run() -> Any:
+        model.eval()
+        with torch.no_grad():
+            batches = (_mapped(keras.ops.convert_to_tensor, each) for each in _batches(split, batch_size))
+            return _joined([step(batch) for batch in batches])
+
+    return run
 
 
 def _whole_pass(step: Any, split: Split, batch_size: int) -> Callable[[], Any]:

@@ -25,11 +25,10 @@ _tensors: dict[tuple[object, ...], tuple[NDArray[Any], Any]] = {}
 
 
 def fits_device(split: Split) -> bool:
-    """Whether `placed` takes a split: on TensorFlow, numbers in memory, and not too many of them."""
+    """Whether `placed` takes a split: numbers in memory, and not too many of them."""
     arrays: list[Any] = [array for _, array in split.arrays()]
     return (
-        keras.backend.backend() == "tensorflow"
-        and not any(isinstance(array, Streamed) or array.dtype.kind not in "biuf" for array in arrays)
+        not any(isinstance(array, Streamed) or array.dtype.kind not in "biuf" for array in arrays)
         and sum(array.nbytes for array in arrays) <= LARGEST_BYTES
     )
 
@@ -59,16 +58,14 @@ def _address(array: Any) -> tuple[object, ...]:
 
 
 def _tensor(array: NDArray[Any]) -> Any:
-    import tensorflow as tf
-
     key = _address(array)
     if key not in _tensors:
         while len(_tensors) >= KEPT:
             del _tensors[next(iter(_tensors))]
         given = array.astype(keras.config.floatx(), copy=False) if array.dtype.kind == "f" else array
-        tensor = _aliased(given)
+        tensor = _aliased(given) if keras.backend.backend() == "tensorflow" else None
         if tensor is None:
-            tensor = tf.convert_to_tensor(np.ascontiguousarray(given))
+            tensor = keras.ops.convert_to_tensor(np.ascontiguousarray(given))
         # The array is kept as well: nothing else can come to lie at its address.
         _tensors[key] = (array, tensor)
     return _tensors[key][1]

@@ -19,6 +19,8 @@ from hpsearch.references import summary
 from hpsearch.space import Parameter
 from hpsearch.training import distribution
 from hpsearch.training.compiling import apply_settings
+from hpsearch.training.failures import out_of_memory
+from hpsearch.training.generators import seed_everything
 from hpsearch.training.graphs import Graphs
 from hpsearch.training.hyperparameters import Choose, TrialHyperParameters
 from hpsearch.training.schedules import LearningRateLog, Pace, follows_schedule, make_plateau
@@ -111,6 +113,7 @@ def prepare(
                 expected="`model.compile(optimizer=..., loss=...)` in build, or your own `HyperModel.fit`",
             )
         )
+    _check_backend(experiment.model.name, model)
     declared = dict(hp.values)
     check_settings(experiment, hypermodel, compiled=model.compiled, skip=in_fit | declared.keys())
     declare_settings(experiment, hp, model, skip=in_fit)
@@ -140,11 +143,6 @@ def prepare(
     )
 
 
-def seed_everything(seed: int) -> None:
-    """Seeds Python's, NumPy's and the backend's generators."""
-    keras.utils.set_random_seed(seed % 2**32)
-
-
 def custom_fit(hypermodel: keras_tuner.HyperModel) -> bool:
     """Whether the user overrode `keras_tuner.HyperModel.fit`."""
     return getattr(hypermodel.fit, "__func__", hypermodel.fit) is not keras_tuner.HyperModel.fit
@@ -170,7 +168,7 @@ def _build(name: str, hypermodel: keras_tuner.HyperModel, hp: TrialHyperParamete
     except (HpsearchError, MemoryError):
         raise
     except Exception as failure:
-        if failure is hp.refusal or type(failure).__name__ == "ResourceExhaustedError":
+        if failure is hp.refusal or out_of_memory(failure):
             raise
         advice = None
         if isinstance(failure, NotImplementedError) and not hp.declared:
@@ -191,6 +189,19 @@ def _build(name: str, hypermodel: keras_tuner.HyperModel, hp: TrialHyperParamete
             )
         )
     return model
+
+
+def _check_backend(name: str, model: keras.Model) -> None:
+    """Refuses what Keras cannot train on a backend."""
+    if keras.backend.backend() == "torch" and fixed_batch(model) is not None:
+        raise ModelError(
+            fault(
+                f"model {name}",
+                "Keras cannot train stateful layers on torch: it changes their state, which gradients forbid",
+                expected="layers without `stateful=True`, or another `training.backend`",
+                received="backend: torch",
+            )
+        )
 
 
 def _batch_size(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-import sys
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import keras
@@ -132,14 +132,12 @@ def _fixed(experiment: Experiment, parameters: Sequence[Parameter]) -> tuple[Par
 
 
 def _versions() -> dict[str, str]:
+    backend = keras.backend.backend()
     versions = {
         "python": platform.python_version(),
         "keras": keras.__version__,
         "keras-tuner": keras_tuner.__version__,
         "numpy": np.__version__,
-        "backend": keras.backend.backend(),
+        "backend": backend,
     }
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is not None:
-        versions["tensorflow"] = tensorflow.__version__
-    return versions
+    return versions | {backend: str(import_module(backend).__version__)}

@@ -55,7 +55,12 @@ def reuse_graphs(prepared: Prepared) -> Prepared:
 
 
 def fingerprint(model: keras.Model) -> str | None:
-    """Describes a model but for the values of its variables; None if that cannot be done with certainty."""
+    """Describes a model but for the values of its variables; None if that cannot be done with certainty.
+
+    None on torch, too, which compiles nothing.
+    """
+    if keras.backend.backend() == "torch":
+        return None
     own_way = model.run_eagerly or fixed_batch(model) is not None or devices(model) > 1
     if not model.compiled or model.optimizer is None or own_way:
         return None

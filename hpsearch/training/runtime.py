@@ -1,4 +1,4 @@
-"""The process a job runs in: threads, determinism, and no rubbish left for the next job."""
+"""The process a job runs in: its backend, its part of a GPU, and no rubbish left for the next job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.errors import UsageError, fault
 from hpsearch.gpu_memory import LIMIT_MIB
-from hpsearch.training import distribution
+from hpsearch.training import distribution, keras_backend
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is first imported
 
@@ -20,21 +20,12 @@ _frozen = False
 
 
 def set_up(experiment: Experiment) -> None:
-    """Makes the process ready for a job: pins threads, forbids operations that are not deterministic.
+    """Makes the process ready for a job: its backend with threads and determinism, memory, devices.
 
-    Threads are pinned to `resources.cores_per_trial` unless `TF_NUM_INTRAOP_THREADS` says otherwise,
-    because some models' last digits depend on them. TensorFlow allows that only before its first
-    operation: a process that has used it already keeps what it has. Determinism, once on, stays on.
+    Raises:
+        UsageError: The process cannot do what the experiment asks for.
     """
-    import keras
-
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        if "TF_NUM_INTRAOP_THREADS" not in os.environ:
-            _pin_threads(experiment.resources.cores_per_trial)
-        if experiment.training.deterministic:
-            tf.config.experimental.enable_op_determinism()
+    keras_backend.set_up(experiment)
     _limit_gpu_memory()
     distribution.set_up(experiment)
     _freeze()
@@ -49,23 +40,7 @@ def facts() -> dict[str, Value]:
     """Returns what a trial's last digits may depend on: `backend`, `threads`."""
     import keras
 
-    known: dict[str, Value] = {"backend": keras.backend.backend()}
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        threads = tf.config.threading.get_intra_op_parallelism_threads()
-        known["threads"] = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count() or 1
-    return known
-
-
-def _pin_threads(cores: int) -> None:
-    import tensorflow as tf
-
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(cores)
-        tf.config.threading.set_inter_op_parallelism_threads(cores)
-    except RuntimeError:  # it has begun to compute
-        return
+    return {"backend": keras.backend.backend(), "threads": keras_backend.threads()}
 
 
 def _limit_gpu_memory() -> None:

@@ -10,7 +10,6 @@ the generators of Dropout and of noise, the counts of early stopping and plateau
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.files import whole
+from hpsearch.training.generators import read_generators, write_generators
 from hpsearch.training.snapshot import Snapshot, variables_of
 from hpsearch.trial import Epoch
 
@@ -75,10 +75,7 @@ class Saved:
         now.restore()
         for callback, attributes in zip(callbacks, self._callbacks, strict=True):
             vars(callback).update(attributes)
-        version, words, gauss = self._generators["python"]
-        random.setstate((version, tuple(words), gauss))
-        kind, keys, *rest = self._generators["numpy"]
-        np.random.set_state((kind, np.array(keys, np.uint32), *rest))
+        write_generators(self._generators)
         return Snapshot(model, tuple(zip(variables_of(model), best, strict=True)))
 
 
@@ -167,7 +164,7 @@ class StateKeeper(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has 
             "identity": self._identity,
             "epochs": [asdict(each) for each in course.epochs],
             "best": best,
-            "generators": {"python": random.getstate(), "numpy": _numpy_state()},
+            "generators": read_generators(),
             "callbacks": [_plain(callback) for callback in self._callbacks],
         }
         now = snapshot if best == len(course.epochs) else Snapshot.take(self.model)
@@ -202,11 +199,6 @@ def _read_arrays(file: Path) -> tuple[NDArray[Any], ...]:
 def _storable(value: NDArray[Any]) -> NDArray[Any]:
     """NumPy's files know no `bfloat16`: its values fit 32 bits, and are assigned back without loss."""
     return value if value.dtype.kind in "biufcU" else value.astype(np.float32)
-
-
-def _numpy_state() -> list[Any]:
-    kind, keys, *rest = np.random.get_state(legacy=True)
-    return [kind, np.asarray(keys).tolist(), *rest]
 
 
 def _plain(callback: keras.callbacks.Callback) -> dict[str, Any]:

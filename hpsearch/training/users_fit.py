@@ -12,7 +12,7 @@ import numpy as np
 
 from hpsearch.errors import ExperimentError, ModelError, fault
 from hpsearch.training.augmentation import KEY
-from hpsearch.training.prepare import seed_everything
+from hpsearch.training.generators import seed_everything
 from hpsearch.training.watch import scalars
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 `model.fit` goes back to Python between any two steps, which costs a small model more than the step itself.
 Here Keras's own `train_step` runs in a loop of the graph; what it computes is what `fit` computes, to the bit
 on a CPU. It holds whatever a compiled model does: losses, metrics, sample weights, any optimizer. Callbacks
-see epochs, not batches, as with `steps_per_execution`.
+see epochs, not batches, as with `steps_per_execution`. On JAX `scan.py` makes the loop; torch has no graph,
+and takes `fit`.
 
     train_epoch = whole_epoch(model, split, batch_size)  # None where it cannot be done
     train_epoch(order)                                   # the metrics of training
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from hpsearch.training.distribution import devices
 from hpsearch.training.placed import fits_device, placed
+from hpsearch.training.scan import scanned_training, scans
 
 if TYPE_CHECKING:
     from hpsearch.datasets import Split
@@ -40,7 +42,11 @@ def whole_epoch(model: keras.Model, split: Split, batch_size: int) -> TrainEpoch
         A function of an epoch's order; None where the rows do not fit the device, or the model runs in its
         own way.
     """
+    if scans(model, split):
+        return scanned_training(model, split, batch_size)
     if model.run_eagerly or not fits_device(split) or devices(model) > 1:
+        return None
+    if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -50,6 +51,14 @@ def test_several_slots_are_refused():
     with pytest.raises(UsageError, match=r"resources.slots: .*one trial at a time.*received 2"):
         create(ResourcesSection(executor="inline", slots=2))
     assert create(ResourcesSection(executor="inline", slots=1)).slots == 1
+
+
+def test_this_process_gets_the_environment_when_it_starts(monkeypatch):
+    monkeypatch.setenv("HPSEARCH_TEST", "before")
+    executor = create(ResourcesSection(executor="inline"), environment={"HPSEARCH_TEST": "after"})
+    assert os.environ["HPSEARCH_TEST"] == "before"
+    executor.start(lambda job, _channel: DONE)
+    assert os.environ["HPSEARCH_TEST"] == "after"
 
 
 def test_nothing_is_pickled():

@@ -193,13 +193,14 @@ def test_workers_see_their_environment(make, log, monkeypatch):
         "TF_NUM_INTRAOP_THREADS",
         "TF_NUM_INTEROP_THREADS",
         "OMP_NUM_THREADS",
+        "PJRT_NPROC",
         "CUDA_VISIBLE_DEVICES",
         "TF_CPP_MIN_LOG_LEVEL",
         "PYTHONUNBUFFERED",
         "KERAS_BACKEND",
         "TF_ENABLE_ONEDNN_OPTS",
     ]
-    executor = make(None, cores_per_trial=3)
+    executor = make(None, cores_per_trial=3, environment={"KERAS_BACKEND": "jax"})
     assert executor.slots == 2
     executor.start(lambda _j, _c: Result({name: os.environ.get(name, "") for name in names}, {}, 1, 1, 0.0))
     executor.submit(0, trial(0), log=str(log))
@@ -208,7 +209,7 @@ def test_workers_see_their_environment(make, log, monkeypatch):
     while len(outcomes) < 2:
         outcomes |= {e.key: e.body for e in executor.wait(5.0) if isinstance(e.body, Result)}
     seen = sorted(tuple(outcome.params.values()) for outcome in outcomes.values())
-    assert seen == [("3", "3", "3", gpu, "2", "1", "torch", "") for gpu in ("3", "GPU-5")]
+    assert seen == [("3", "3", "3", "3", gpu, "2", "1", "jax", "") for gpu in ("3", "GPU-5")]
 
 
 def test_a_failed_warm_up_fails_the_first_job(make, log):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hpsearch.errors import ExportError
 from hpsearch.export.classes import decision
 from hpsearch.export.routes import Route
 from hpsearch.export.samples import batches
 from hpsearch.export.signature import name_outputs
-from hpsearch.export.verify import scale
+from hpsearch.export.verify import scale, verify_backend
 
 
 def classes(output, *, task=None, loss=""):
@@ -50,6 +51,15 @@ def test_threshold_is_decided_once():
 )
 def test_scale_is_the_largest_output_but_at_least_one_unless_all_are_tiny(outputs, expected):
     assert scale(np.array(outputs)) == pytest.approx(expected)
+
+
+def test_another_backend_must_say_the_same():
+    here = {"y": np.array([[0.5, 2.0]], np.float32)}
+    verify_backend(here, {"y": np.array([[0.5, 2.00001]], np.float32)}, tolerance=1e-4)
+    with pytest.raises(ExportError, match=r"output `y`: Keras on TensorFlow.* disagrees .*difference 0.5 "):
+        verify_backend(here, {"y": np.array([[0.5, 1.5]], np.float32)}, tolerance=1e-4)
+    with pytest.raises(ExportError, match=r"other outputs; expected \['z'\]"):
+        verify_backend(here, {"z": here["y"]}, tolerance=1e-4)
 
 
 def test_free_batch_is_tried_with_one_row_and_with_several():

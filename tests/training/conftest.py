@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hpsearch.experiment import Experiment
+from hpsearch.experiment import Experiment, TrainingSection
 from hpsearch.testing.trials import FakeDriver, overlapping, small
 from hpsearch.trial import TrialSpec
 
@@ -40,3 +41,15 @@ def make_experiment() -> Callable[..., Experiment]:
         )
 
     return make
+
+
+def _train_on(backend: str) -> None:
+    """Makes a backend that of experiments which name none, where `test_backends.py` runs these tests."""
+    TrainingSection.model_fields["backend"].default = backend
+    TrainingSection.model_rebuild(force=True)
+    Experiment.model_fields["training"].default = TrainingSection()
+    Experiment.model_rebuild(force=True)
+
+
+if (_BACKEND := os.environ.get("HPSEARCH_TEST_BACKEND")) is not None:
+    _train_on(_BACKEND)

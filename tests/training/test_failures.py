@@ -135,6 +135,23 @@ class TestFailureOf:
         assert failure_of(DataError("x"), FailureKind.BUILD).kind is FailureKind.DATA
         assert failure_of(NotFiniteError("x"), FailureKind.BUILD).kind is FailureKind.NAN
 
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("JaxRuntimeError", "RESOURCE_EXHAUSTED: Out of memory allocating 40000000000000 bytes."),
+            ("XlaRuntimeError", "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes."),
+            ("OutOfMemoryError", "CUDA out of memory. Tried to allocate 20.00 GiB."),
+            ("RuntimeError", "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't "
+             "allocate memory: you tried to allocate 400000000000000 bytes."),
+        ],
+    )  # fmt: skip
+    def test_memory_that_ran_out_on_jax_and_torch(self, name, message):
+        error = type(name, (RuntimeError,), {}) if name != "RuntimeError" else RuntimeError
+        assert failure_of(error(message)).kind is FailureKind.OUT_OF_MEMORY
+        assert failure_of(error("INTERNAL: something else")).kind is (
+            FailureKind.OUT_OF_MEMORY if name == "OutOfMemoryError" else FailureKind.ERROR
+        )
+
     def test_memory_that_ran_out_below(self):
         error = DataError("cannot be loaded")
         error.__cause__ = MemoryError()
