@@ -16,6 +16,7 @@ import numpy as np
 
 from hpsearch.models.stateful import fixed_batch, reset_states
 from hpsearch.training.distribution import devices
+from hpsearch.training.loops import take_apart_with
 from hpsearch.training.mirrored import divided
 from hpsearch.training.placed import fits_device, placed
 from hpsearch.training.scan import scanned_forward, scanned_test, scans
@@ -210,7 +211,12 @@ def _whole_pass(step: Any, split: Split, batch_size: int) -> Callable[[], Any]:
 
     graph = tf.function(whole, autograph=False).get_concrete_function()
     to_numpy = keras.ops.convert_to_numpy
-    return lambda: keras.tree.pack_sequence_as(step.structured_outputs, [to_numpy(each) for each in graph()])
+
+    def once() -> Any:
+        return keras.tree.pack_sequence_as(step.structured_outputs, [to_numpy(each) for each in graph()])
+
+    take_apart_with(once, graph)
+    return once
 
 
 def _batches(split: Split, batch_size: int, least: int = 1) -> Iterator[Any]:

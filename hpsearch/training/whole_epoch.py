@@ -19,6 +19,7 @@ import keras
 from numpy.typing import NDArray
 
 from hpsearch.training.distribution import devices
+from hpsearch.training.loops import take_apart_with
 from hpsearch.training.placed import fits_device, placed
 from hpsearch.training.scan import scanned_training, scans
 
@@ -75,6 +76,7 @@ def whole_epoch(model: keras.Model, split: Split, batch_size: int) -> TrainEpoch
         logs = graph(tf.constant(order, tf.int32))
         return {name: float(value) for name, value in logs.items()}
 
+    take_apart_with(train_epoch, graph)
     return train_epoch
 
 
