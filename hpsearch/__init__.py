@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from hpsearch.experiment import Experiment
     from hpsearch.learning_rate import find_learning_rate
     from hpsearch.listener import Listener
-    from hpsearch.study import Study, TrialView
+    from hpsearch.study import Study
+    from hpsearch.trial_view import TrialView
 
 __version__ = "0.1.0"
 
@@ -33,7 +34,7 @@ _HOMES = {
     "SearchError": "errors",
     "Split": "datasets",
     "Study": "study",
-    "TrialView": "study",
+    "TrialView": "trial_view",
     "UsageError": "errors",
     "check": "assemble",
     "export_model": "assemble",

@@ -30,10 +30,11 @@ from hpsearch.plan import End, Plan
 from hpsearch.policies import policies
 from hpsearch.retelling import retell
 from hpsearch.retention import Retention
-from hpsearch.study import STUDY_FACTS, Study, StudyFolder, TrialView, find_study
+from hpsearch.study import STUDY_FACTS, Study, StudyFolder, find_study
 from hpsearch.tracking import Tracker
 from hpsearch.tracking.store import resolve
 from hpsearch.trial import Epoch, Export, ExportResult, Failure, Job, Outcome, TrialSpec
+from hpsearch.trial_view import TrialView
 
 
 def search(experiment: Experiment, *, listener: Listener | None = None, wait: bool = False) -> Study:

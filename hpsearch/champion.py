@@ -14,7 +14,7 @@ from hpsearch.experiment import Experiment
 from hpsearch.export import formats
 from hpsearch.files import write_text
 from hpsearch.policies import MOST_INTERRUPTIONS
-from hpsearch.study import Study, StudyFolder, TrialView
+from hpsearch.study import Study, StudyFolder
 from hpsearch.tracking import Champion, Tracker
 from hpsearch.trial import (
     DataSummary,
@@ -28,6 +28,7 @@ from hpsearch.trial import (
     Job,
     Outcome,
 )
+from hpsearch.trial_view import TrialView
 
 JOB_KEY = -1
 """Key of a job that is no trial."""

@@ -35,7 +35,6 @@ from hpsearch.retelling import log_best, retell
 from hpsearch.retention import Retention
 from hpsearch.space import Parameter, SpaceExhausted, suggest, trial_values
 from hpsearch.standing import Clock, Standing
-from hpsearch.study import TrialView, view_trial
 from hpsearch.tracking import Tracker
 from hpsearch.trial import Epoch, Failure, FailureKind, Outcome, Result, TrialSpec, Value
 from hpsearch.trial_record import (
@@ -46,6 +45,7 @@ from hpsearch.trial_record import (
     record_infeasible,
     record_outcome,
 )
+from hpsearch.trial_view import TrialView, view_trial
 from hpsearch.unfinished import Running, Waiting, attach
 
 if TYPE_CHECKING:

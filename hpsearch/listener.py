@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hpsearch.study import TrialView
 from hpsearch.trial import Epoch, Value
+from hpsearch.trial_view import TrialView
 
 
 class Listener:

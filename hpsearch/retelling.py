@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hpsearch.standing import Clock, Standing
-from hpsearch.study import TrialView, view_trial
 from hpsearch.tracking import Tracker
 from hpsearch.trial import Failure, Result, TrialSpec
 from hpsearch.trial_record import read_outcome
+from hpsearch.trial_view import TrialView, view_trial
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.ranking import pareto_front, rank
-from hpsearch.study import StudyFolder, TrialView
+from hpsearch.study import StudyFolder
 from hpsearch.trial import Failure, Result
+from hpsearch.trial_view import TrialView
 from hpsearch.writing import MIB
 
 _MODEL, _CHECKPOINTS, _STATES = "model.keras", "checkpoints", "state*.npz"

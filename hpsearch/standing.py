@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from hpsearch.ranking import pareto_front
-from hpsearch.study import TrialView
 from hpsearch.trial import TrialState
 from hpsearch.trial_record import read_record
+from hpsearch.trial_view import TrialView
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -19,20 +19,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from hpsearch.errors import ModelError, StudyError, did_you_mean, fault
-from hpsearch.legs import read_leg
 from hpsearch.ranking import pareto_front, rank
-from hpsearch.trial import Failure, Result, TrialState, Value
-from hpsearch.trial_record import read_attempts, read_infeasible, read_outcome, read_record
+from hpsearch.trial_view import TrialView, view_trial
 
 if TYPE_CHECKING:
+    import pandas as pd
     from optuna.study import Study as OptunaStudy
-    from optuna.trial import FrozenTrial
 
 STUDY_FACTS = "hpsearch"
 """User attribute of the Optuna study: what a search must find unchanged when it goes on."""
@@ -148,80 +145,6 @@ def _locks(file: IO[str]) -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class TrialView:
-    """One trial as people see it."""
-
-    number: int
-    state: TrialState
-    params: Mapping[str, Value]
-    values: tuple[float, ...]
-    """Of the objectives, in their order; empty unless complete or pruned."""
-    metrics: Mapping[str, float]
-    """Those of the best epoch."""
-    epochs: int
-    best_epoch: int
-    duration_s: float | None
-    started_at: datetime | None
-    failure: Failure | None = None
-    attempts: int = 1
-    """How often it was tried, the last time included."""
-    infeasible: bool = False
-    """Whether samplers were told to avoid what is like it."""
-    paused: bool = False
-    """Whether it waits to be promoted; its state is RUNNING."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether it has ended, well or not."""
-        return self.state is not TrialState.RUNNING
-
-
-def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
-    """Makes the view of an Optuna trial; `metrics` are the objectives' names."""
-    from optuna.trial import TrialState as OptunaState
-
-    from hpsearch.space import trial_values
-
-    state = {
-        OptunaState.COMPLETE: TrialState.COMPLETE,
-        OptunaState.PRUNED: TrialState.PRUNED,
-        OptunaState.FAIL: TrialState.FAILED,
-    }.get(trial.state, TrialState.RUNNING)
-    outcome = read_outcome(trial)
-    attempts = len(read_attempts(trial)) + 1
-    if isinstance(outcome, Result):
-        return TrialView(
-            number=trial.number,
-            state=state,
-            params=outcome.params,
-            values=tuple(outcome.metrics[metric] for metric in metrics if metric in outcome.metrics),
-            metrics=outcome.metrics,
-            epochs=outcome.epochs,
-            best_epoch=outcome.best_epoch,
-            duration_s=outcome.duration_s,
-            started_at=trial.datetime_start,
-            attempts=attempts,
-        )
-    record = read_record(trial)
-    leg = read_leg(trial)
-    return TrialView(
-        number=trial.number,
-        state=state,
-        params=record.get("params") or trial_values(trial),
-        values=(),
-        metrics={},
-        epochs=max(trial.intermediate_values, default=0),
-        best_epoch=0,
-        duration_s=record.get("wall_s"),
-        started_at=trial.datetime_start,
-        failure=outcome,
-        attempts=attempts,
-        infeasible=read_infeasible(trial),
-        paused=leg is not None and leg.paused is not None and outcome is None,
-    )
-
-
 class Study:
     """A study as it stands on disk, for reading: `hpsearch.open_study("digits_mlp").best[0].params`."""
 
@@ -274,6 +197,17 @@ class Study:
         """All trials, by number."""
         metrics = tuple(self.objectives)
         return tuple(view_trial(trial, metrics) for trial in self.optuna.get_trials(deepcopy=False))
+
+    def trials_dataframe(self) -> pd.DataFrame:
+        """Returns a row for each trial, by its number.
+
+        Columns: `state`, `params.<name>` for each hyperparameter, `metrics.<name>` for each metric of the
+        best epoch, `epochs`, `best_epoch`, `duration_s`, `started_at`, `attempts`, `failure` (its kind) and
+        `cause`. What a trial does not have is missing.
+        """
+        from hpsearch.trials_dataframe import trials_dataframe
+
+        return trials_dataframe(self.trials)
 
     @property
     def ranking(self) -> tuple[TrialView, ...]:

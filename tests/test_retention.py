@@ -10,10 +10,11 @@ from hpsearch.experiment import Experiment
 from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.ranking import pareto_front, rank
 from hpsearch.retention import Retention, disk_use
-from hpsearch.study import StudyFolder, TrialView
+from hpsearch.study import StudyFolder
 from hpsearch.testing.searching import ToySearch
 from hpsearch.tracking.mlflow import MlflowTracker
 from hpsearch.trial import Failure, FailureKind, Result, TrialState
+from hpsearch.trial_view import TrialView
 from hpsearch.writing import MIB
 
 COMPLETE, PRUNED, FAILED = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED

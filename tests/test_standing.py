@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.standing import Clock, Standing
-from hpsearch.study import TrialView
 from hpsearch.trial import Failure, FailureKind, TrialState
 from hpsearch.trial_record import TRIAL_OUTCOME
+from hpsearch.trial_view import TrialView
 
 
 def _view(number, *values, state=TrialState.COMPLETE, infeasible=False):

@@ -12,7 +12,8 @@ from hpsearch.space import Parameter, Space
 from hpsearch.trial import Value
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study, TrialView
+    from hpsearch.study import Study
+    from hpsearch.trial_view import TrialView
 
 EDGE = 0.05
 """A best value this near to an end of its range, as a part of the range, is at its edge."""

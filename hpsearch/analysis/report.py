@@ -23,7 +23,8 @@ from hpsearch.writing import duration, number, score
 if TYPE_CHECKING:
     import optuna
 
-    from hpsearch.study import Study, TrialView
+    from hpsearch.study import Study
+    from hpsearch.trial_view import TrialView
 
 PAGE = "report.html"
 FOLDER = "report"

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 
 from hpsearch.listener import Listener
-from hpsearch.study import TrialView
 from hpsearch.tracking import Tracker
+from hpsearch.trial_view import TrialView
 
 EVERY_S = 300.0
 """Least time between two updates: a report takes seconds, and its page is 5 MB."""

@@ -16,7 +16,8 @@ from hpsearch.study import StudyFolder
 
 if TYPE_CHECKING:
     from hpsearch.checking import CheckReport
-    from hpsearch.study import Study, TrialView
+    from hpsearch.study import Study
+    from hpsearch.trial_view import TrialView
 
 
 def write_json(document: Any) -> None:

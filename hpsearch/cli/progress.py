@@ -21,7 +21,7 @@ from hpsearch.writing import duration, score
 
 if TYPE_CHECKING:
     from hpsearch.experiment import Experiment
-    from hpsearch.study import TrialView
+    from hpsearch.trial_view import TrialView
 
 REFRESH_PER_S = 4
 STARTING = "Starting the workers and building the model once ..."

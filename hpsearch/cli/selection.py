@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import UsageError, did_you_mean, fault
 
 if TYPE_CHECKING:
-    from hpsearch.study import TrialView
+    from hpsearch.trial_view import TrialView
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,

@@ -21,7 +21,8 @@ from hpsearch.writing import duration, number, score, size
 if TYPE_CHECKING:
     from hpsearch.checking import CheckReport
     from hpsearch.space import Parameter
-    from hpsearch.study import Study, TrialView
+    from hpsearch.study import Study
+    from hpsearch.trial_view import TrialView
 
 UNLIMITED = 10_000
 """Columns of what is not a terminal."""

@@ -17,7 +17,7 @@ from hpsearch.study import Study, StudyFolder
 from hpsearch.writing import duration, number
 
 if TYPE_CHECKING:
-    from hpsearch.study import TrialView
+    from hpsearch.trial_view import TrialView
 
 LOG = "log.txt"
 POLL_S = 0.3

@@ -3,7 +3,6 @@
 import optuna
 
 from hpsearch.analysis.shown import shown
-from hpsearch.analysis.table import table
 
 
 def test_trials_have_the_users_values(searched):
@@ -39,7 +38,7 @@ def test_optuna_can_read_it(branched):
 
 
 def test_a_table_has_a_row_a_trial(searched):
-    frame = table(searched)
+    frame = searched.trials_dataframe()
     assert list(frame.index) == [trial.number for trial in searched.trials]
     assert frame.loc[0, "params.units"] == searched.trials[0].params["units"]
     assert frame.loc[0, "metrics.val_accuracy"] == searched.trials[0].values[0]

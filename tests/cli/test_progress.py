@@ -9,8 +9,8 @@ from rich.console import Console
 from hpsearch.cli.progress import Lines, View, outcome, progress, steps_done
 from hpsearch.cli.tables import duration, number, rate, score
 from hpsearch.experiment import Experiment
-from hpsearch.study import TrialView
 from hpsearch.trial import Epoch, Failure, FailureKind, TrialState
+from hpsearch.trial_view import TrialView
 
 
 def trial(key, state=TrialState.COMPLETE, value=None, **changes):

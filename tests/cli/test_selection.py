@@ -6,8 +6,8 @@ import pytest
 
 from hpsearch.cli.selection import Condition, Selection
 from hpsearch.errors import UsageError
-from hpsearch.study import TrialView
 from hpsearch.trial import Failure, FailureKind, TrialState
+from hpsearch.trial_view import TrialView
 
 
 def _trial(number, state=TrialState.COMPLETE, failure=None, accuracy=None, **params):

@@ -5,8 +5,8 @@ import io
 from rich.console import Console
 
 from hpsearch.cli.tables import one_trial
-from hpsearch.study import TrialView
 from hpsearch.trial import TrialState
+from hpsearch.trial_view import TrialView
 
 
 def shown(table):

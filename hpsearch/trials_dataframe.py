@@ -1,25 +1,18 @@
-"""A study as a pandas DataFrame."""
+"""The trials of a study as a pandas DataFrame."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from hpsearch.trial_view import TrialView
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpsearch.study import Study
 
-
-def table(study: Study) -> pd.DataFrame:
-    """Returns a row for each trial, by its number.
-
-    Columns: `state`, `params.<name>` for each hyperparameter, `metrics.<name>` for each metric of the best
-    epoch, `epochs`, `best_epoch`, `duration_s`, `started_at`, `attempts`, `failure` (kind) and `cause`.
-    What a trial does not have is missing (NaN or None).
-
-    Args:
-        study: Any.
-    """
+def trials_dataframe(trials: Sequence[TrialView]) -> pd.DataFrame:
+    """Returns a row for each trial: what `Study.trials_dataframe` says."""
     import pandas as pd
 
     rows = [
@@ -36,7 +29,7 @@ def table(study: Study) -> pd.DataFrame:
             "failure": str(trial.failure.kind) if trial.failure else None,
             "cause": trial.failure.cause if trial.failure else None,
         }
-        for trial in study.trials
+        for trial in trials
     ]
     columns = ("state", "params.", "metrics.", "epochs", "best_epoch", "duration_s", "started_at")
     order = [*columns, "attempts", "failure", "cause"]

@@ -1,0 +1,89 @@
+"""One trial of a study as people and commands see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from hpsearch.legs import read_leg
+from hpsearch.trial import Failure, Result, TrialState, Value
+from hpsearch.trial_record import read_attempts, read_infeasible, read_outcome, read_record
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+
+@dataclass(frozen=True)
+class TrialView:
+    """One trial as people see it."""
+
+    number: int
+    state: TrialState
+    params: Mapping[str, Value]
+    values: tuple[float, ...]
+    """Of the objectives, in their order; empty unless complete or pruned."""
+    metrics: Mapping[str, float]
+    """Those of the best epoch."""
+    epochs: int
+    best_epoch: int
+    duration_s: float | None
+    started_at: datetime | None
+    failure: Failure | None = None
+    attempts: int = 1
+    """How often it was tried, the last time included."""
+    infeasible: bool = False
+    """Whether samplers were told to avoid what is like it."""
+    paused: bool = False
+    """Whether it waits to be promoted; its state is RUNNING."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.state is not TrialState.RUNNING
+
+
+def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
+    """Makes the view of an Optuna trial; `metrics` are the objectives' names."""
+    from optuna.trial import TrialState as OptunaState
+
+    from hpsearch.space import trial_values
+
+    state = {
+        OptunaState.COMPLETE: TrialState.COMPLETE,
+        OptunaState.PRUNED: TrialState.PRUNED,
+        OptunaState.FAIL: TrialState.FAILED,
+    }.get(trial.state, TrialState.RUNNING)
+    outcome = read_outcome(trial)
+    attempts = len(read_attempts(trial)) + 1
+    if isinstance(outcome, Result):
+        return TrialView(
+            number=trial.number,
+            state=state,
+            params=outcome.params,
+            values=tuple(outcome.metrics[metric] for metric in metrics if metric in outcome.metrics),
+            metrics=outcome.metrics,
+            epochs=outcome.epochs,
+            best_epoch=outcome.best_epoch,
+            duration_s=outcome.duration_s,
+            started_at=trial.datetime_start,
+            attempts=attempts,
+        )
+    record = read_record(trial)
+    leg = read_leg(trial)
+    return TrialView(
+        number=trial.number,
+        state=state,
+        params=record.get("params") or trial_values(trial),
+        values=(),
+        metrics={},
+        epochs=max(trial.intermediate_values, default=0),
+        best_epoch=0,
+        duration_s=record.get("wall_s"),
+        started_at=trial.datetime_start,
+        failure=outcome,
+        attempts=attempts,
+        infeasible=read_infeasible(trial),
+        paused=leg is not None and leg.paused is not None and outcome is None,
+    )
