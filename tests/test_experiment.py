@@ -205,8 +205,8 @@ def test_all_errors_are_listed_in_the_order_of_the_fields():
         make(search={"trials": "10", "trails": 5}, training={"epochs": True}, colour="red")
     assert str(caught.value).splitlines() == [
         "Experiment: search.trials: wrong type; expected an integer of at least 1; received '10'.",
-        "Experiment: search.trails: unknown key; expected one of strategy, trials, timeout_s, seed, space, "
-        "max_failures_in_a_row, on_failure; received 5. Did you mean `trials`?",
+        "Experiment: search.trails: unknown key; expected one of strategy, trials, timeout_s, total_epochs, "
+        "seed, space, max_failures_in_a_row, on_failure; received 5. Did you mean `trials`?",
         "Experiment: training.epochs: wrong type; expected an integer of at least 1; received true.",
         "Experiment: colour: unknown key; expected one of name, model, data, objective, search, training, "
         "resources, tracking, checkpoints, export, workdir; received 'red'.",
@@ -280,7 +280,9 @@ def test_the_default_budget():
     assert make(search={"timeout_s": 60}).search.trials is None
     assert make(search={"strategy": "grid"}).search.trials is None  # it ends by itself
     assert make(search={"strategy": "grid", "trials": None}).search.trials is None
-    with pytest.raises(ExperimentError, match="the search would never end; expected `trials` or `timeout_s`"):
+    with pytest.raises(
+        ExperimentError, match="the search would never end; expected `trials`, `timeout_s` or `total_epochs`"
+    ):
         make(search={"trials": None})
 
 

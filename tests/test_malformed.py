@@ -144,7 +144,7 @@ FILES = {
     ),
     "no end": (
         search("trials: null"),
-        "search: the search would never end; expected `trials` or `timeout_s`",
+        "search: the search would never end; expected `trials`, `timeout_s` or `total_epochs`",
     ),
     "negative seed": (
         search("seed: -1"),
@@ -246,7 +246,7 @@ COMMANDS = {
     ),
     "no file": (["run"], "hpsearch run: missing argument 'FILE'", "hpsearch run --help"),
     "two files": (["run", "{file}", "{file}"], "unexpected extra argument"),
-    "unknown command": (["rum"], "no such command 'rum'. Did you mean 'run'?"),
+    "unknown command": (["rum"], "no such command 'rum'. Did you mean 'rm', 'run'?"),
     "unknown option": (["run", "{file}", "--trails", "3"], "no such option; received --trails", "`--trials`"),
     "option without value": (["run", "{file}", "--trials"], "option '--trials' requires an argument"),
     "option of wrong type": (["run", "{file}", "--trials", "ten"], "hpsearch run: --trials:", "received ten"),

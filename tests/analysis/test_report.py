@@ -97,7 +97,7 @@ def test_several_objectives_have_a_front(tmp_path):
         units = trial.suggest_int("units", 1, 100)
         values = {"val_accuracy": units / 100, "latency_ms": float(units**2)}
         outcome = Result({"units": units}, values, 1, 1, 0.1)
-        trial.set_user_attr(TRIAL_OUTCOME, record_outcome(outcome, {}, wall_s=0.1))
+        trial.set_user_attr(TRIAL_OUTCOME, record_outcome(outcome, {}, spans=((0.0, 0.1),)))
         study.tell(trial, list(values.values()))
         assert number == trial.number
     seen = Study(folder)

@@ -29,7 +29,7 @@ def create(*parameters, directions=("minimize",), epochs=27, **section):
 
 
 def test_strategies_are_found_in_their_folder():
-    assert strategies.names() == ("bayesian", "grid", "hyperband", "optuna", "random")
+    assert strategies.names() == ("asha", "bayesian", "grid", "hyperband", "optuna", "random")
 
 
 def test_driver_side_loads_neither_tensorflow_nor_torch():
@@ -52,7 +52,7 @@ def test_driver_side_loads_neither_tensorflow_nor_torch():
         ({"name": "grid"}, "grid", False),
         ({"name": "random"}, "random", False),
         ({"name": "random", "pruner": "median"}, "random", True),
-        ({"name": "bayesian"}, "bayesian", False),
+        ({"name": "bayesian"}, "bayesian: gaussian process", False),
         ({"name": "hyperband"}, "hyperband", True),
         ({}, "optuna: tpe", False),
         ({"sampler": "nsgaii", "pruner": "none"}, "optuna: nsgaii", False),
@@ -133,7 +133,7 @@ class TestSamplers:
 @pytest.mark.parametrize(
     ("parameters", "section", "message"),
     [
-        ((UNITS,), {"name": "optna"}, ".name: unknown strategy; expected one of `bayesian`, `grid`, `hyperband`, `optuna`, `random`; received optna. Did you mean `optuna`?"),
+        ((UNITS,), {"name": "optna"}, ".name: unknown strategy; expected one of `asha`, `bayesian`, `grid`, `hyperband`, `optuna`, `random`; received optna. Did you mean `optuna`?"),
         ((UNITS,), {"sampler": "tpee"}, ".sampler: unknown sampler; expected one of `tpe`, `gp`, `cmaes`, `nsgaii`, `nsgaiii`, `qmc`, `random`; received tpee. Did you mean `tpe`?"),
         ((UNITS,), {"pruner": "medain"}, ".pruner: unknown pruner; expected one of `none`, `median`, `percentile`, `successive_halving`, `hyperband`, `patient`, `threshold`, `wilcoxon`; received medain. Did you mean `median`?"),
         ((UNITS,), {"sampler": {"n_startup_trials": 3}}, ".sampler: no name; expected a name, or `{name: ..., option: ...}`; received {'n_startup_trials': 3}."),
@@ -155,8 +155,8 @@ class TestSamplers:
         ((UNITS,), {"name": "grid", "options": {"n": 3}}, ".options.n: strategy `grid` has no such option; expected none."),
         ((UNITS, LR), {"name": "grid"}, ": a grid cannot cover `lr`, whose range is continuous. Give a step or a list of values, e.g. `search.space: {lr: {step: 0.1}}`, or choose another strategy."),
         ((ACTIVATION,), {"sampler": "cmaes"}, ".sampler: sampler `cmaes` needs at least one numeric range; received `activation` (choice). Use `tpe`."),
-        ((UNITS,), {"name": "bayesian", "options": {"beta": 0}}, ".options.beta: must be above 0; received 0."),
-        ((UNITS,), {"name": "bayesian", "options": {"max_trials": 3}}, ".options.max_trials: strategy `bayesian` has no such option; expected one of `num_initial_points`, `alpha`, `beta`."),
+        ((UNITS,), {"name": "bayesian", "options": {"surrogate": "keras_tuner", "beta": 0}}, ".options.beta: must be above 0; received 0."),
+        ((UNITS,), {"name": "bayesian", "options": {"surrogate": "keras_tuner", "max_trials": 3}}, ".options.max_trials: strategy `bayesian` has no such option; expected one of `num_initial_points`, `alpha`, `beta`."),
     ],
 )  # fmt: skip
 def test_says_what_is_wrong(parameters, section, message):

@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 from hpsearch.tracking.store import set_defaults
@@ -55,8 +57,13 @@ class Server:
         raise AssertionError("the server did not start")
 
     def stop(self, number: int = signal.SIGINT) -> int:
+        started = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(number)
         code = self.process.wait(20)
+        if number == signal.SIGKILL:  # nobody was left to end what it had started
+            for process in started:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         deadline_s = time.monotonic() + 10
         while self.is_listening() and time.monotonic() < deadline_s:  # its port may close a moment later
             time.sleep(0.05)

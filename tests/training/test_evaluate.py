@@ -42,7 +42,8 @@ def test_metrics_are_of_the_test_rows(evaluated):
 
 def test_files(evaluated):
     job, result, data = evaluated
-    assert set(result.files) == {"test_predictions.csv", "test_confusion_matrix.png", "samples.npz"}
+    expected = {"test_predictions.csv", "test_confusion_matrix.png", "test_mistakes.json", "samples.npz"}
+    assert set(result.files) == expected
     assert {path.name for path in Path(job.folder).iterdir()} == set(result.files)
     with open(Path(job.folder) / "test_predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
