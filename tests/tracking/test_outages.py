@@ -117,7 +117,9 @@ def test_an_artifact_folder_that_cannot_be_written_for_a_while(tmp_path, uri, re
         os.rename(f"{runs}.away", runs)
 
     def block_for_a_second():
-        time.sleep(1.5)  # the first records are on their way
+        deadline_s = time.monotonic() + 30
+        while not runs.exists() and time.monotonic() < deadline_s:  # the first records are on their way
+            time.sleep(0.05)
         block()
         threading.Timer(1.5, unblock).start()
 
