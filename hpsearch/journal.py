@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 FLUSH_S = 0.5
-"""Records of a running trial wait at most this long for the next flush to the disk, or for the trial's end.
+"""Records of running trials are flushed to the disk at most so often; the beginning and end of a trial always.
 
-A flush takes 3 to 10 ms, and a trial of ten epochs writes 16 records. They are in the file at once: what a
-power cut takes is half a second of a trial that would have to be trained again anyway.
+A flush takes 3 to 10 ms, and a trial of ten epochs writes 16 records. They are in the file at once, so that
+nothing is lost with a process. What a power cut takes are the last epochs of trials that run, which they
+report again when they go on.
 """
 
 

@@ -28,10 +28,7 @@ def record_outcome(
         params: The hyperparameters it had when it ended.
         spans: From when to when it ran, Unix time in seconds: once, or in several legs.
     """
-    ran = {
-        "spans": [list(span) for span in spans],
-        "wall_s": sum(end_s - start_s for start_s, end_s in spans),
-    }
+    ran = {"spans": [list(span) for span in spans]}
     if isinstance(outcome, Failure):
         return {
             **ran,

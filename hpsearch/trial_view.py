@@ -70,8 +70,8 @@ def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
             started_at=trial.datetime_start,
             attempts=attempts,
         )
-    record = read_record(trial)
-    leg = read_leg(trial)
+    record, leg = read_record(trial), read_leg(trial)
+    spans = record.get("spans")
     return TrialView(
         number=trial.number,
         state=state,
@@ -80,7 +80,7 @@ def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
         metrics={},
         epochs=max(trial.intermediate_values, default=0),
         best_epoch=0,
-        duration_s=record.get("wall_s"),
+        duration_s=None if spans is None else sum(end_s - start_s for start_s, end_s in spans),
         started_at=trial.datetime_start,
         failure=outcome,
         attempts=attempts,

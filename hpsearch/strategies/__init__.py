@@ -9,7 +9,7 @@ that raises a `StrategyError` where the experiment asks for what it cannot do. `
 
     grid        every combination once, in order
     random      independent draws
-    bayesian    Keras Tuner's Gaussian process
+    bayesian    a Gaussian process, ours or Keras Tuner's
     hyperband   random draws, the weak ones stopped early
     asha        many draws, of which the good ones go on from where they paused; brackets, and any sampler
     optuna      any sampler and pruner of Optuna: tpe, gp, cmaes, nsgaii, nsgaiii, qmc, random
