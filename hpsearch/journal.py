@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 FLUSH_S = 0.5
-"""Records of running trials are flushed to the disk at most so often; the beginning and end of a trial always.
+"""Records of running trials are flushed to the disk at most so often; a trial's beginning and end always.
 
 A flush takes 3 to 10 ms, and a trial of ten epochs writes 16 records. They are in the file at once, so that
 nothing is lost with a process. What a power cut takes are the last epochs of trials that run, which they

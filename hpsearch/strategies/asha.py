@@ -63,14 +63,7 @@ def create(section: StrategySection, context: Context) -> Strategy:
                 f"{where}.{name}", "is too low", expected=f"at least {_LEAST[name]}", received=value
             )
             raise StrategyError(message)
-    if len(context.directions) > 1:
-        message = fault(
-            context.where,
-            "strategy `asha` has one objective",
-            received=f"{len(context.directions)} objectives",
-            advice="Use `name: optuna` with sampler `nsgaii` or `tpe`.",
-        )
-        raise StrategyError(message)
+    options.refuse_several_objectives(section.name, context)
     if section.pruner is not None:
         message = fault(
             f"{context.where}.pruner",

@@ -12,29 +12,27 @@ the highest logarithm of expected improvement, among a spread of candidates and 
 - The first trials are a Sobol sequence.
 """
 
-# ruff: noqa: ARG002  the signatures are Optuna's
-
 from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.errors import StrategyError, fault
 from hpsearch.experiment import StrategySection
-from hpsearch.space import encoded, trial_values
+from hpsearch.space import Parameter, Value, trial_values
 from hpsearch.strategies import Context, Strategy, options, oracle
 from hpsearch.strategies.coordinates import Array, Coordinates
 from hpsearch.strategies.distinct import DistinctSampler
 from hpsearch.strategies.gaussian_process import GaussianProcess
+from hpsearch.strategies.joint import JointSampler
 from hpsearch.strategies.penalty import advanced, penalised
 from hpsearch.strategies.pruners import create_pruner
 
@@ -68,14 +66,7 @@ def create(section: StrategySection, context: Context) -> Strategy:
     for name, value in given.items():
         if value <= 0:
             raise StrategyError(fault(f"{where}.{name}", "must be above 0", received=repr(value)))
-    if len(context.directions) > 1:
-        message = fault(
-            context.where,
-            "strategy `bayesian` has one objective",
-            received=f"{len(context.directions)} objectives",
-            advice="Use `name: optuna` with sampler `nsgaii` or `tpe`.",
-        )
-        raise StrategyError(message)
+    options.refuse_several_objectives(section.name, context)
 
     def factory(seed: int) -> BaseSampler:
         return oracle.OracleSampler(context.space, seed, given)
@@ -107,10 +98,8 @@ class _Known:
     """Features of the trials that run."""
 
 
-class ProcessSampler(BaseSampler):
+class ProcessSampler(JointSampler):
     """Proposes all values of a trial together.
-
-    Hyperparameters that are not in the space (they appeared during the search) are drawn at random.
 
     Args:
         context: Of the search.
@@ -122,42 +111,27 @@ class ProcessSampler(BaseSampler):
     def __init__(
         self, context: Context, coordinates: Coordinates, seed: int, initial: int | None = None
     ) -> None:
+        super().__init__(seed)
         self._context = context
         self._coordinates = coordinates
         self._seed = seed
         searched = [parameter for parameter in context.space.parameters if parameter.size != 1]
         self._initial = initial or max(4, len(searched) + 1)
-        self._random = RandomSampler(seed)
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Returns nothing: the space is the context's."""
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Returns a value for every label a hyperparameter of the proposal could have."""
+    def propose(self, study: Study, trial: FrozenTrial) -> Iterable[tuple[Parameter, Value]]:
+        """Asks the process, once there are enough trials."""
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         coordinates = self._coordinates
         if not coordinates.dimensions:
-            return {}
+            return ()
         known = self._known(study, trial, coordinates)
         if len(known.values) < self._initial:
             point = self._spread(coordinates, trial.number)
         else:
             with threadpool_limits(1):
                 point = _most_promising(known, coordinates, np.random.default_rng(self._seed))
-        proposal: dict[str, Any] = {}
-        for parameter, value in coordinates.values(point).items():
-            proposal |= encoded(parameter, value)
-        return proposal
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Draws at random."""
-        return self._random.sample_independent(study, trial, param_name, param_distribution)
+        return coordinates.values(point).items()
 
     def _spread(self, coordinates: Coordinates, number: int) -> Array:
         """Returns a point of the search's Sobol sequence; the same for a trial whenever it is asked."""

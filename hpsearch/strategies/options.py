@@ -105,6 +105,22 @@ def construct(constructor: Any, given: Mapping[str, Any], where: str) -> Any:
         raise StrategyError(fault(where, str(error).rstrip("."), received=repr(dict(given)))) from error
 
 
+def refuse_several_objectives(name: str, context: Context) -> None:
+    """Refuses more than one objective.
+
+    Raises:
+        StrategyError: There are several.
+    """
+    if len(context.directions) > 1:
+        message = fault(
+            context.where,
+            f"strategy `{name}` has one objective",
+            received=f"{len(context.directions)} objectives",
+            advice="Use `name: optuna` with sampler `nsgaii` or `tpe`.",
+        )
+        raise StrategyError(message)
+
+
 def refuse_sampler(section: StrategySection, context: Context) -> None:
     """Refuses a `sampler` where the strategy is one itself.
 

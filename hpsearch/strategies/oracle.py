@@ -11,22 +11,19 @@ What it is shown differs from the study where it would be misled:
 - its proposals are moved into the declared range (`Int(..., sampling="log")` can leave it).
 """
 
-# ruff: noqa: ARG002  the signatures are Optuna's
-
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.space import Space, Value, encoded, trial_values
+from hpsearch.space import Parameter, Space, Value, trial_values
+from hpsearch.strategies.joint import JointSampler
 from hpsearch.strategies.penalty import penalised
 
 OPTIONS = {"num_initial_points": (int,), "alpha": (int, float), "beta": (int, float)}
@@ -34,10 +31,8 @@ OPTIONS = {"num_initial_points": (int,), "alpha": (int, float), "beta": (int, fl
 noise expected in the objective (default 1e-4), exploration (default 2.6)."""
 
 
-class OracleSampler(BaseSampler):
+class OracleSampler(JointSampler):
     """Asks Keras Tuner's oracle for all values of a trial together.
-
-    Hyperparameters that are not in `space` (they appeared during the search) are drawn at random.
 
     Args:
         space: What the model declares.
@@ -46,35 +41,19 @@ class OracleSampler(BaseSampler):
     """
 
     def __init__(self, space: Space, seed: int, given: Mapping[str, Any]) -> None:
+        super().__init__(seed)
         self._space = space
         self._seed = seed
         self._given = dict(given)
         self._initial_points = self._given.pop("num_initial_points", max(3 * len(space.parameters), 3))
-        self._random = RandomSampler(seed)
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Returns nothing: the space is the oracle's."""
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Returns a value for every label a hyperparameter of the proposal could have."""
+    def propose(self, study: Study, trial: FrozenTrial) -> Iterable[tuple[Parameter, Value]]:
+        """Asks the oracle, once there are enough trials."""
         history = self._history(study, trial)
-        if history is None:
-            return {}
-        values = self._propose(history)
-        proposal: dict[str, Any] = {}
+        values = {} if history is None else self._propose(history)
         for parameter in self._space.parameters:
             if parameter.name in values and parameter.is_active(values):
-                proposal |= encoded(parameter, values[parameter.name])
-        return proposal
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Draws at random."""
-        return self._random.sample_independent(study, trial, param_name, param_distribution)
+                yield parameter, values[parameter.name]
 
     def _history(self, study: Study, trial: FrozenTrial) -> list[tuple[dict[str, Value], float]] | None:
         """Returns values and score (to minimise) of each trial, or None while there are too few."""

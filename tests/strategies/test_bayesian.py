@@ -1,8 +1,5 @@
 """The Gaussian process, the coordinates it sees, and what becomes of its proposals."""
 
-import math
-import time
-
 import numpy as np
 import optuna
 import pytest
@@ -12,7 +9,7 @@ from hypothesis import strategies as st
 from hpsearch import strategies
 from hpsearch.errors import StrategyError
 from hpsearch.experiment import StrategySection
-from hpsearch.space import Condition, Parameter, Space, suggest
+from hpsearch.space import Parameter, Space, suggest
 from hpsearch.strategies import Context
 from hpsearch.strategies.bayesian import _log_expected_improvement, create_process_sampler
 from hpsearch.strategies.coordinates import Coordinates
@@ -43,40 +40,12 @@ def proposal(study, *parameters):
     return [suggest(trial, parameter) for parameter in parameters]
 
 
-@pytest.mark.parametrize(("direction", "expected"), [("minimize", 0.25), ("maximize", 0.75)])
-def test_goes_where_the_objective_is_best(direction, expected):
-    study = study_of(X, direction=direction)
-    for at in (0.05, 0.15, 0.25, 0.35, 0.65, 0.75, 0.85, 0.95):
-        tell(study, float(np.sin(2 * np.pi * at) * -1), at=at)
-    assert proposal(study, X) == pytest.approx([expected], abs=0.07)
-
-
 @pytest.mark.parametrize(("sign", "end"), [(-1, 512), (1, 16)])
 def test_proposals_reach_the_ends_of_a_range_and_stay_inside(sign, end):
     study = study_of(N)
     for at in (20, 32, 64, 128, 256, 400):
         tell(study, sign * float(np.log2(at)), N, at)
     assert proposal(study, N) == [end]
-
-
-def test_running_trials_are_kept_away_from():
-    study = study_of(X)
-    for at in (0.0, 0.25, 0.75, 1.0):
-        tell(study, (at - 0.4) ** 2, at=at)
-    outstanding = [proposal(study, X)[0] for _ in range(4)]
-    assert np.diff(sorted(outstanding)).min() > 0.003
-
-
-def test_failed_trials_and_infinite_objectives_are_left_out():
-    study, clean = study_of(X), study_of(X)
-    for at in (0.1, 0.3, 0.5, 0.9):
-        for each in (study, clean):
-            tell(each, 100 + at, at=at)
-    study.add_trial(
-        optuna.create_trial(params={"x": 0.7}, distributions=study.trials[0].distributions, value=math.inf)
-    )
-    clean.add_trial(optuna.create_trial(state=optuna.trial.TrialState.FAIL))
-    assert proposal(study, X) == proposal(clean, X)
 
 
 def test_pruned_trials_count_with_how_far_they_were_trained():
@@ -88,57 +57,6 @@ def test_pruned_trials_count_with_how_far_they_were_trained():
     for at in (0.1, 0.3, 0.5):
         tell(study, (at - 0.8) ** 2 * 5, at=at)
     assert proposal(study, X)[0] == pytest.approx(0.8, abs=0.15)
-
-
-def test_conditions_and_recoded_hyperparameters():
-    opt = Parameter("opt", "choice", "a", values=("a", "b"))
-    a, b = (Condition("opt", ("a",)),), (Condition("opt", ("b",)),)
-    under_a = Parameter("w", "int", 1, low=1, high=27, step=3, sampling="log", conditions=a)
-    under_b = Parameter("m", "float", 0.1, low=0.1, high=0.9, sampling="reverse_log", conditions=b)
-    study = study_of(opt, under_a, under_b, Parameter("v", "fixed", 1))
-    for _ in range(12):
-        trial = study.ask()
-        values = {"opt": suggest(trial, opt)}
-        follow = under_a if values["opt"] == "a" else under_b
-        values[follow.name] = suggest(trial, follow)
-        assert follow.contains(values[follow.name])
-        study.tell(trial, float(values.get("w", 30)))
-    assert study.best_value == 1.0
-
-
-def test_hyperparameters_that_appear_later_and_values_that_no_longer_exist():
-    study = study_of(X)
-    stale = {
-        "x": optuna.distributions.FloatDistribution(-9, 9),
-        "gone": optuna.distributions.IntDistribution(0, 9),
-    }
-    for at in range(4):
-        study.add_trial(optuna.create_trial(params={"x": -at, "gone": 1}, distributions=stale, value=at))
-    late = Parameter("late", "choice", "p", values=("p", "q"))
-    x, p = proposal(study, X, late)
-    assert 0 <= x <= 1
-    assert p in ("p", "q")
-
-
-def test_a_suggestion_takes_milliseconds():
-    """At 50 trials of 7 hyperparameters; processor time, since other tests may run beside this one."""
-    parameters = [Parameter(f"x{i}", "float", 0.5, low=0.0, high=1.0) for i in range(7)]
-    study = study_of(*parameters)
-    for _ in range(50):
-        trial = study.ask()
-        values = [trial.suggest_float(p.name, 0, 1) for p in parameters] if trial.number < 4 else [0.1] * 7
-        if trial.number >= 4:
-            values = list(np.random.default_rng(trial.number).random(7))
-            study.enqueue_trial(dict(zip([p.name for p in parameters], values, strict=True)))
-        study.tell(trial, float(((np.array(values) - 0.4) ** 2).sum()))
-    taken = []
-    for _ in range(3):
-        began_s = time.process_time()
-        trial = study.ask()
-        suggest(trial, parameters[0])
-        taken.append(time.process_time() - began_s)
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    assert min(taken) < 0.2
 
 
 @settings(deadline=None, max_examples=60)
