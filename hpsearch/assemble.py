@@ -91,7 +91,7 @@ def _search(experiment: Experiment, folder: StudyFolder, listener: Listener) -> 
         for warning in report.warnings:
             listener.on_message(warning)
         end = None
-        updates = ReportUpdates(folder.path, tracker) if experiment.tracking.report else None
+        updates = ReportUpdates(folder, tracker) if experiment.tracking.report else None
         watching = Together(listener, updates) if updates else listener
         try:
             plan = _plan(experiment, folder, report)
@@ -170,7 +170,7 @@ def export_model(
         raise StudyError(fault(f"study {study.name}", what, advice="Run it to its end: `hpsearch run`."))
     number = record["trial"] if trial is None else trial
     model = study.model_file(number)
-    folder = StudyFolder(study.folder)
+    folder = study.files
     default = folder.champion / f"{study.name}-{number:04d}-{fmt}{formats.find(fmt).suffix}"
     target = Path(output).absolute() if output else default
     formats.check_target(fmt, target)
@@ -224,7 +224,7 @@ def sync(study: Study, *, uri: str | None = None) -> SyncReport:
         StudyError: A process searches it, which sends everything itself.
         TrackingError: The store cannot be reached or written.
     """
-    state, folder = study.state, StudyFolder(study.folder)
+    state, folder = study.state, study.files
     experiment = Experiment.load(study.folder / "experiment.yaml")
     if uri is not None:
         tracking = experiment.tracking.model_copy(update={"uri": uri})

@@ -131,7 +131,7 @@ def _run_once(executor: Executor, job: Job, log: Path, on_epoch: Callable[[Epoch
 
 
 def _evaluate(best: TrialView, folder: StudyFolder, executor: Executor) -> dict[str, Any]:
-    model = str(folder.trial(best.number) / "model.keras")
+    model = str(folder.model(best.number))
     job = Evaluation(trial=best.number, model=model, folder=str(folder.champion))
     log = folder.champion / "evaluation.txt"
     outcome = run_job(executor, job, log=log)

@@ -20,11 +20,9 @@ from pathlib import Path
 from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.ranking import pareto_front, rank
 from hpsearch.study import StudyFolder
-from hpsearch.trial import Failure, Result
+from hpsearch.trial import CHECKPOINTS_FOLDER, MODEL_FILE, STATE_FILES, Failure, Result
 from hpsearch.trial_view import TrialView
 from hpsearch.writing import MIB
-
-_MODEL, _CHECKPOINTS, _STATES = "model.keras", "checkpoints", "state*.npz"
 
 
 class Retention:
@@ -55,7 +53,7 @@ class Retention:
         """Returns an outcome as a tracker is told of it: without the model, if that may be deleted."""
         if isinstance(outcome, Failure) or self._section.keeps_all:
             return outcome
-        return replace(outcome, files=tuple(name for name in outcome.files if name != _MODEL))
+        return replace(outcome, files=tuple(name for name in outcome.files if name != MODEL_FILE))
 
     def add(self, *trials: TrialView) -> None:
         """Takes in trials that have ended, and deletes what need not stay any longer."""
@@ -71,7 +69,7 @@ class Retention:
 
     def forget_state(self, number: int) -> None:
         """Deletes what a paused trial would have gone on from: it has ended."""
-        for path in self._folder.trial(number).glob(_STATES):
+        for path in self._folder.trial(number).glob(STATE_FILES):
             _delete(path)
 
     def _superfluous(self) -> Iterator[int]:
@@ -115,7 +113,8 @@ def disk_use(folder: StudyFolder) -> DiskUse:
 
 
 def _models(trial: Path) -> Sequence[Path]:
-    return [path for path in (trial / _MODEL, trial / _CHECKPOINTS, *trial.glob(_STATES)) if path.exists()]
+    found = (trial / MODEL_FILE, trial / CHECKPOINTS_FOLDER, *trial.glob(STATE_FILES))
+    return [path for path in found if path.exists()]
 
 
 def _size(path: Path) -> int:

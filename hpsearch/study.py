@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from hpsearch.errors import ModelError, StudyError, did_you_mean, fault
 from hpsearch.ranking import pareto_front, rank
+from hpsearch.trial import MODEL_FILE
 from hpsearch.trial_view import TrialView, view_trial
 
 if TYPE_CHECKING:
@@ -61,9 +62,18 @@ class StudyFolder:
         """Folder of the test evaluation and the exported files."""
         return self.path / "champion"
 
+    @property
+    def report(self) -> Path:
+        """The page of the report; its pictures are beside it."""
+        return self.path / "report" / "report.html"
+
     def trial(self, number: int) -> Path:
         """Folder of one trial."""
         return self.path / "trials" / f"{number:04d}"
+
+    def model(self, number: int) -> Path:
+        """The model of one trial's best epoch."""
+        return self.trial(number) / MODEL_FILE
 
     def create(self) -> None:
         """Makes the folder.
@@ -161,6 +171,11 @@ class Study:
         """Where its files are."""
         return self._folder.path
 
+    @property
+    def files(self) -> StudyFolder:
+        """Which file is where."""
+        return self._folder
+
     @cached_property
     def optuna(self) -> OptunaStudy:
         """The Optuna study, for reading: `optuna.visualization` takes it."""
@@ -242,10 +257,9 @@ class Study:
         Raises:
             StudyError: There is no such trial, or it left no model.
         """
-        file = self._folder.trial(trial) / "model.keras"
+        file = self._folder.model(trial)
         if not file.exists():
-            files = {t.number: self._folder.trial(t.number) / "model.keras" for t in self.ranking}
-            there = [number for number, each in files.items() if each.exists()]
+            there = [t.number for t in self.ranking if self._folder.model(t.number).exists()]
             raise StudyError(
                 fault(
                     f"study {self.name}",

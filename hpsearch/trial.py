@@ -22,6 +22,13 @@ from hpsearch.space import Space
 Value = bool | int | float | str
 """What a hyperparameter can be."""
 
+MODEL_FILE = "model.keras"
+"""In a trial's folder: the model of its best epoch."""
+CHECKPOINTS_FOLDER = "checkpoints"
+"""There: its models of other epochs, where they are asked for."""
+STATE_FILES = "state*.npz"
+"""There: what a trial that has not ended needs to go on."""
+
 
 class TrialState(StrEnum):
     """How a trial stands; the names are Optuna's."""

@@ -30,7 +30,7 @@ class Interval:
     rows: int
 
 
-def test_intervals(study: Study) -> dict[str, Interval]:
+def metric_intervals(study: Study) -> dict[str, Interval]:
     """Returns 95 % bootstrap intervals of the champion's test metrics, by their names.
 
     Args:

@@ -6,12 +6,13 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.charts import Chart, charts
-from hpsearch.analysis.evidence import Interval, flattery, test_intervals, told_apart
+from hpsearch.analysis.evidence import Interval, flattery, metric_intervals, told_apart
 from hpsearch.analysis.findings import Findings, findings
 from hpsearch.analysis.importance import importances
 from hpsearch.analysis.shown import shown
@@ -26,44 +27,50 @@ if TYPE_CHECKING:
     from hpsearch.study import Study
     from hpsearch.trial_view import TrialView
 
-PAGE = "report.html"
-FOLDER = "report"
 TOP = 20
 TESTS = 24
 
 
-def write_report(study: Study, folder: Path | None = None) -> tuple[Path, ...]:
+@dataclass(frozen=True)
+class Report:
+    """What was written, and what it says."""
+
+    page: Path
+    pictures: tuple[Path, ...]
+    sentences: tuple[str, ...]
+    findings: Findings | None
+
+
+def write_report(study: Study, folder: Path | None = None) -> Report:
     """Writes `report.html`, which is complete in itself, and each chart as a `.png` file.
 
     Args:
         study: Any, while it is searched or after.
         folder: Where to. Default: `report` in the study's folder.
-
-    Returns:
-        The files, the page first.
     """
-    folder = folder or study.folder / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    page = study.files.report if folder is None else folder / study.files.report.name
+    page.parent.mkdir(parents=True, exist_ok=True)
     copy = shown(study)
     shares = importances(copy)
+    found = findings(study, shares)
+    sentences = tuple(_sentences(study, found))
     drawn = charts(copy, shares)
-    page = folder / PAGE
-    write_text(page, _page(study, copy, shares, drawn))
-    return (page, *(chart.paint(copy, folder) for chart in drawn))
+    write_text(page, _page(study, copy, drawn, found, sentences))
+    pictures = tuple(chart.paint(copy, page.parent) for chart in drawn)
+    return Report(page, pictures, sentences, found)
 
 
-def examine(study: Study) -> tuple[Findings | None, tuple[str, ...]]:
-    """Returns what the page says of the hyperparameters, and its sentences."""
-    found = findings(study, importances(shown(study)))
-    return found, tuple(_sentences(study, found))
-
-
-def _page(study: Study, copy: optuna.Study, shares: Mapping[str, float], drawn: tuple[Chart, ...]) -> str:
+def _page(
+    study: Study,
+    copy: optuna.Study,
+    drawn: tuple[Chart, ...],
+    found: Findings | None,
+    sentences: tuple[str, ...],
+) -> str:
     from jinja2 import Environment, StrictUndefined
     from plotly.offline import get_plotlyjs
 
-    found = findings(study, shares)
-    intervals = test_intervals(study)
+    intervals = metric_intervals(study)
     text = files("hpsearch.analysis").joinpath("report.html.j2").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     ranking = study.ranking
@@ -73,7 +80,7 @@ def _page(study: Study, copy: optuna.Study, shares: Mapping[str, float], drawn: 
         summary=_summary(study),
         best=study.best,
         scores=list(_scores(study, intervals)),
-        sentences=list(_sentences(study, found)),
+        sentences=sentences,
         findings=found,
         top=max(3, -(-len(ranking) // 10)) if len(ranking) > 2 else len(ranking),
         leaderboard=ranking[:TOP],

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from hpsearch.listener import Listener
+from hpsearch.study import StudyFolder
 from hpsearch.tracking import Tracker
 from hpsearch.trial_view import TrialView
 
@@ -19,19 +20,18 @@ EVERY_S = 300.0
 LONGEST_S = 180.0
 """How long the last one is waited for."""
 NICENESS = 10
-FOLDER = "report"
 
 
 class ReportUpdates(Listener):
     """Has the report made anew after trials that end, at most every five minutes, and sent to the tracker.
 
     Args:
-        study: The study's folder.
+        study: Where its files are.
         tracker: Receives the files.
         every_s: Least time between two reports.
     """
 
-    def __init__(self, study: Path, tracker: Tracker, every_s: float = EVERY_S) -> None:
+    def __init__(self, study: StudyFolder, tracker: Tracker, every_s: float = EVERY_S) -> None:
         self._study = study
         self._tracker = tracker
         self._every_s = every_s
@@ -68,7 +68,7 @@ class ReportUpdates(Listener):
 
     def _begin(self) -> None:
         self._begun_s = time.monotonic()
-        command = [sys.executable, "-m", "hpsearch", "report", str(self._study), "--json"]
+        command = [sys.executable, "-m", "hpsearch", "report", str(self._study.path), "--json"]
         with suppress(OSError):  # a report is not worth the search
             self._process = subprocess.Popen(
                 command,
@@ -88,7 +88,7 @@ class ReportUpdates(Listener):
                 process.kill()
                 process.wait()
             return None
-        page = self._study / FOLDER / "report.html"
+        page = self._study.report
         if process.returncode != 0 or not page.is_file():
             return None
         self._tracker.log_files([str(page), *map(str, sorted(page.parent.glob("*.png")))])

@@ -12,7 +12,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 from hpsearch.cli.selection import value_of
 from hpsearch.retention import disk_use
-from hpsearch.study import StudyFolder
 
 if TYPE_CHECKING:
     from hpsearch.checking import CheckReport
@@ -50,7 +49,7 @@ def study_document(study: Study) -> dict[str, Any]:
         "study": study.name,
         "state": study.state,
         "folder": str(study.folder),
-        "disk_bytes": dataclasses.asdict(disk_use(StudyFolder(study.folder))),
+        "disk_bytes": dataclasses.asdict(disk_use(study.files)),
         "objectives": dict(study.objectives),
         "trials": counts(study),
         "best": [trial_document(trial, study.objectives) for trial in study.best],

@@ -10,7 +10,6 @@ import typer
 
 from hpsearch.cli.studies import open_study
 from hpsearch.errors import StudyError, UsageError, fault
-from hpsearch.study import StudyFolder
 from hpsearch.writing import size
 
 
@@ -37,11 +36,11 @@ def gc(name: str | None, workdir: Path | None, *, keep: str) -> None:
         expected = "`all`, `none`, or `best` and a number, e.g. `best 3`"
         raise UsageError(fault("--keep", "not allowed", expected=expected, received=keep)) from None
     study = open_study(name, workdir)
-    with StudyFolder(study.folder).lock():
-        before = disk_use(StudyFolder(study.folder)).total
+    with study.files.lock():
+        before = disk_use(study.files).total
         champion = (study.champion or {}).get("trial")
-        Retention(StudyFolder(study.folder), section, study.objectives, champion).add(*study.trials)
-        freed = before - disk_use(StudyFolder(study.folder)).total
+        Retention(study.files, section, study.objectives, champion).add(*study.trials)
+        freed = before - disk_use(study.files).total
     print(f"{study.name}: {size(freed)} freed, {size(before - freed)} left")
 
 
@@ -55,10 +54,8 @@ def rm(name: str, workdir: Path | None, *, yes: bool) -> None:
     from hpsearch.retention import disk_use
 
     study = open_study(name, workdir)
-    with StudyFolder(study.folder).lock():
-        told = (
-            f"{study.folder} ({len(study.trials)} trials, {size(disk_use(StudyFolder(study.folder)).total)})"
-        )
+    with study.files.lock():
+        told = f"{study.folder} ({len(study.trials)} trials, {size(disk_use(study.files).total)})"
         if not yes and not sys.stdin.isatty():
             raise UsageError(fault("hpsearch rm", "nobody is there to be asked", expected="`--yes`"))
         if not yes and not typer.confirm(f"Delete {told}?", default=False, err=True):

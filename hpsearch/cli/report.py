@@ -24,31 +24,31 @@ def report(name: str | None, workdir: Path | None, output: Path | None, *, as_js
     Raises:
         StudyError: There is no such study, or the folder cannot be written.
     """
-    from hpsearch.analysis.report import examine, write_report
+    from hpsearch.analysis.report import write_report
 
     study = open_study(name, workdir)
     try:
-        page, *pictures = write_report(study, output)
+        written = write_report(study, output)
     except OSError as error:
         what = f"the report cannot be written to {output or study.folder}"
         raise StudyError(fault(f"study {study.name}", what, received=str(error))) from None
-    found, sentences = examine(study)
+    found = written.findings
     if as_json:
         document = {
-            "page": str(page),
-            "pictures": [str(picture) for picture in pictures],
-            "sentences": list(sentences),
+            "page": str(written.page),
+            "pictures": [str(picture) for picture in written.pictures],
+            "sentences": list(written.sentences),
             "findings": dataclasses.asdict(found) if found else None,
         }
         documents.write_json(document)
         return
     console = tables.console()
     console.print(tables.study_facts(study))
-    for sentence in sentences:
+    for sentence in written.sentences:
         console.print(Text(f"- {sentence}"))
     if found is not None and found.hyperparameters:
         console.print(_table(found))
-    print(page)
+    print(written.page)
 
 
 def _table(found: Findings) -> Table:

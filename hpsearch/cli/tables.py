@@ -14,7 +14,6 @@ from rich.text import Text
 from hpsearch.cli.documents import counts, param_names
 from hpsearch.cli.selection import value_of
 from hpsearch.retention import disk_use
-from hpsearch.study import StudyFolder
 from hpsearch.trial import Failure, RateRangeResult, TrialState
 from hpsearch.writing import duration, number, score, size
 
@@ -133,7 +132,7 @@ def one_trial(trial: TrialView, test: Mapping[str, float], objectives: Iterable[
 
 def study_facts(study: Study) -> Table:
     """Says how a study stands."""
-    used = disk_use(StudyFolder(study.folder))
+    used = disk_use(study.files)
     rows = [
         ("study", study.name),
         ("state", study.state),
@@ -145,7 +144,7 @@ def study_facts(study: Study) -> Table:
         ),
         *_champion_rows(study.champion, study.objectives),
         ("folder", str(study.folder)),
-        *(("report", str(page)) for page in [study.folder / "report" / "report.html"] if page.exists()),
+        *([("report", str(study.files.report))] if study.files.report.exists() else []),
         ("disk", f"{size(used.total)}, {size(used.models)} of it the models of trials"),
     ]
     return facts(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from rich.text import Text
 from hpsearch.cli import documents, tables
 from hpsearch.cli.studies import open_study
 from hpsearch.errors import StudyError, fault
-from hpsearch.study import Study, StudyFolder
+from hpsearch.study import Study
 from hpsearch.writing import duration, number
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def show(which: int, name: str | None, workdir: Path | None, *, as_json: bool) -
         StudyError: There is no such trial.
     """
     study = open_study(name, workdir)
-    trial, folder = find(study, which), folder_of(study, which)
+    trial, folder = find(study, which), study.files.trial(which)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     if as_json:
         document = documents.trial_document(trial, study.objectives)
@@ -77,7 +78,7 @@ def logs(which: int, name: str | None, workdir: Path | None, *, follow: bool) ->
     """
     study = open_study(name, workdir)
     find(study, which)
-    file = folder_of(study, which) / LOG
+    file = study.files.trial(which) / LOG
     if not file.is_file():
         raise StudyError(
             fault(f"study {study.name}", f"trial {which} has written no log", expected=str(file))
@@ -86,7 +87,7 @@ def logs(which: int, name: str | None, workdir: Path | None, *, follow: bool) ->
         while True:
             sys.stdout.write(log.read())
             sys.stdout.flush()
-            if not follow or find(Study(StudyFolder(study.folder)), which).finished:
+            if not follow or find(open_study(str(study.folder), None), which).finished:
                 break
             time.sleep(POLL_S)
         sys.stdout.write(log.read())
@@ -129,14 +130,9 @@ def find(study: Study, which: int) -> TrialView:
     raise StudyError(fault(f"study {study.name}", "no such trial", expected=expected, received=which))
 
 
-def folder_of(study: Study, which: int) -> Path:
-    """Returns where a trial's files are."""
-    return StudyFolder(study.folder).trial(which)
-
-
-def _values(console: Console, title: str, values: object) -> None:
+def _values(console: Console, title: str, values: Mapping[str, object]) -> None:
     table = tables.plain_table(title, "")
-    for key, value in dict(values).items():  # type: ignore[call-overload]
+    for key, value in values.items():
         table.add_row(Text(key), Text(number(value)))
     if table.row_count:
         console.print(table)

@@ -18,7 +18,7 @@ from hpsearch.tracking import StudyRecord
 from hpsearch.tracking.entities import Names, origin, to_dataset, to_metrics, to_params, to_tags
 from hpsearch.tracking.messages import Finish, Interrupt, Message, Start
 from hpsearch.tracking.models import log_model
-from hpsearch.trial import Epoch, Result, TrialSpec, TrialState, Value
+from hpsearch.trial import MODEL_FILE, Epoch, Result, TrialSpec, TrialState, Value
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 BEST = "best_"
 """Prefix of the metrics of a trial's best epoch. The plain name is the series over the epochs, of which
 MLflow shows the last value: not the one the trial is judged by."""
-MODEL_FILE = "model.keras"
 _ALWAYS_KEPT = ("params.json", "history.csv", "log.txt")
 
 

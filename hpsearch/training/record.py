@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.files import write_text
-from hpsearch.trial import Epoch, Result, TrialSpec, Value
+from hpsearch.trial import CHECKPOINTS_FOLDER, Epoch, Result, TrialSpec, Value
 
 if TYPE_CHECKING:
     from hpsearch.experiment import Experiment
 
 HISTORY, PARAMS, RESULT = "history.csv", "params.json", "result.json"
-CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
-"""Folders that are no part of the result: they stay where they are."""
+TENSORBOARD = "tensorboard"
+"""Folder that is no part of the result, as the checkpoints are: both stay where they are."""
 FORMAT = 1
 
 
@@ -115,7 +115,7 @@ def forget_result(folder: Path) -> None:
 
 def forget_epochs(folder: Path) -> None:
     """Removes what a run adds to epoch by epoch: what an earlier one left would be taken for this one's."""
-    for name in (CHECKPOINTS, TENSORBOARD):
+    for name in (CHECKPOINTS_FOLDER, TENSORBOARD):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 

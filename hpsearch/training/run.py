@@ -29,12 +29,12 @@ from hpsearch.training.mirrored import distributed
 from hpsearch.training.plots import draw_judged
 from hpsearch.training.prepare import BATCH_SIZE, prepare
 from hpsearch.training.reuse import reuse_graphs
-from hpsearch.training.saving import MODEL, keeper, save_model
+from hpsearch.training.saving import keeper, save_model
 from hpsearch.training.state import StateKeeper, forget_state
 from hpsearch.training.tensorboard import tensorboard
 from hpsearch.training.validation import validation, validation_after
 from hpsearch.training.watch import PrunedError, Watch
-from hpsearch.trial import Epoch, Failure, FailureKind, Result, TrialSpec, Value
+from hpsearch.trial import MODEL_FILE, Epoch, Failure, FailureKind, Result, TrialSpec, Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -214,7 +214,7 @@ def _write(folder: Path, watch: Watch, params: Mapping[str, Value]) -> tuple[str
     course = watch.course
     files = [record.write_params(folder, params), record.write_history(folder, course.epochs)]
     model, judged_outputs = watch.best()
-    files.append(save_model(folder / MODEL, model))
+    files.append(save_model(folder / MODEL_FILE, model))
     best_epoch = course.best.number if course.best else 0
     files += _drawn(draw_curves, folder / "curves.png", course.epochs, course.lead, best_epoch)
     for judged in judged_outputs:

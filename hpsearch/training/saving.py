@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import ModelError, fault
 from hpsearch.files import whole
 from hpsearch.training.failures import one_line
-from hpsearch.training.record import CHECKPOINTS
 from hpsearch.training.schedules import portable
+from hpsearch.trial import CHECKPOINTS_FOLDER
 
 if TYPE_CHECKING:
     from hpsearch.experiment_checkpoints import CheckpointsSection
     from hpsearch.training.watch import Keep
     from hpsearch.trial import Epoch
 
-MODEL = "model.keras"
 LAST = "last.keras"
 
 
@@ -61,8 +60,8 @@ def keeper(checkpoints: CheckpointsSection, folder: Path) -> Keep | None:
 
     def keep(model: Any, epoch: Epoch) -> None:
         if checkpoints.every is not None and epoch.number % checkpoints.every == 0:
-            save_model(folder / CHECKPOINTS / f"epoch-{epoch.number:04d}.keras", model)
+            save_model(folder / CHECKPOINTS_FOLDER / f"epoch-{epoch.number:04d}.keras", model)
         if checkpoints.last:
-            save_model(folder / CHECKPOINTS / LAST, model)
+            save_model(folder / CHECKPOINTS_FOLDER / LAST, model)
 
     return keep

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,10 +16,9 @@ from hpsearch.executors.placement import environments
 
 os.environ.update(environments(1, 1)[0])
 
-from with_hpsearch import build
-from work import SCORE, SPACES, Work
+from with_hpsearch import experiment_of  # after the threads are set
+from work import SPACES, Work
 
-import hpsearch  # after the threads are set
 from hpsearch.jobs import perform
 from hpsearch.testing.trials import FakeDriver
 from hpsearch.trial import Result, TrialSpec
@@ -43,22 +41,7 @@ def main():
     chosen = read_arguments()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         work = Work(chosen.model, folder, 1, chosen.rows, chosen.rows // 5)
-        (x, y), (x_validation, y_validation) = work.data()
-        experiment = hpsearch.Experiment(
-            name="memory",
-            model=partial(build, work=work),
-            data={
-                "x_train": x,
-                "y_train": y,
-                "x_validation": x_validation,
-                "y_validation": y_validation,
-                "x_test": x_validation,
-                "y_test": y_validation,
-            },
-            objective=SCORE,
-            search={"strategy": "grid"},
-            training={"epochs": work.epochs, "batch_size": work.batch_size},
-        )
+        experiment = experiment_of(work)
         resident = []
         configurations = work.configurations()
         for number in range(chosen.trials):

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, mean_squared_error, recall_score
 
-from hpsearch.analysis.evidence import flattery, told_apart
-from hpsearch.analysis.evidence import test_intervals as intervals_of
+from hpsearch.analysis.evidence import flattery, metric_intervals, told_apart
 
 
 def _study(tmp_path, task="classification", names=("a", "b", "c"), **given):
@@ -45,7 +44,7 @@ def test_of_classes_they_are_those_of_drawing_rows(tmp_path):
     truth = draw.choice(["a", "b", "c"], 600, p=[0.5, 0.3, 0.2])
     predicted = np.where(draw.random(600) < 0.8, truth, draw.choice(["a", "b", "c"], 600))
     _write(tmp_path, truth, predicted)
-    found = intervals_of(_study(tmp_path))
+    found = metric_intervals(_study(tmp_path))
     for name, metric in {
         "test_accuracy": accuracy_score,
         "test_f1_macro": lambda t, p: f1_score(t, p, average="macro"),
@@ -63,7 +62,7 @@ def test_of_amounts_they_are_those_of_drawing_rows(tmp_path):
     truth = draw.normal(size=500)
     predicted = truth + draw.normal(size=500) / 3
     _write(tmp_path, truth, predicted)
-    found = intervals_of(_study(tmp_path, "regression", ()))
+    found = metric_intervals(_study(tmp_path, "regression", ()))
     low, high = _by_hand(lambda t, p: mean_squared_error(t, p) ** 0.5, truth, predicted)
     assert (found["test_rmse"].low, found["test_rmse"].high) == pytest.approx((low, high), abs=0.01)
     assert set(found) == {"test_mae", "test_rmse", "test_r2"}
@@ -71,9 +70,9 @@ def test_of_amounts_they_are_those_of_drawing_rows(tmp_path):
 
 def test_several_amounts_a_row_and_no_champion_have_none(tmp_path):
     _write(tmp_path, ["1 2", "3 4"], ["1 2", "3 5"])
-    assert intervals_of(_study(tmp_path, "regression", ())) == {}
-    assert intervals_of(_study(tmp_path, champion=None)) == {}
-    assert intervals_of(_study(tmp_path / "elsewhere")) == {}
+    assert metric_intervals(_study(tmp_path, "regression", ())) == {}
+    assert metric_intervals(_study(tmp_path, champion=None)) == {}
+    assert metric_intervals(_study(tmp_path / "elsewhere")) == {}
 
 
 def _ranking(*values):

@@ -28,12 +28,12 @@ def written(searched, tmp_path_factory):
 @pytest.fixture(scope="module")
 def text(written):
     """The page without the library inside it."""
-    page = written[0].read_text()
+    page = written.page.read_text()
     return page[: page.index("<script>")] + page[page.index("</script>") :]
 
 
 def test_it_needs_nothing_but_itself(written, text):
-    page, *pictures = written
+    page, pictures = written.page, written.pictures
     assert page.name == "report.html"
     assert not re.search(r"(src|href)=[\"'](?!data:|#)", text)
     names = {picture.stem for picture in pictures}
@@ -69,7 +69,7 @@ def test_what_users_write_is_text(tmp_path, searched):
     (folder / "experiment.yaml").write_text(
         "name: <script>alert(1)</script>\ntracking: {uri: 'http://me:geheim@h'}\n"
     )
-    page = write_report(Study(StudyFolder(folder)))[0].read_text()
+    page = write_report(Study(StudyFolder(folder))).page.read_text()
     assert "<script>alert(1)" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "geheim" not in page
@@ -78,9 +78,9 @@ def test_what_users_write_is_text(tmp_path, searched):
 def test_a_study_that_has_just_begun(tmp_path):
     search = ToySearch(tmp_path / "s", trials=1)
     search.run()
-    page, *pictures = write_report(search.study)
-    assert [picture.name for picture in pictures] == ["timeline.png"]
-    assert "What to keep" in page.read_text()
+    report = write_report(search.study)
+    assert [picture.name for picture in report.pictures] == ["timeline.png"]
+    assert "What to keep" in report.page.read_text()
 
 
 def test_several_objectives_have_a_front(tmp_path):
@@ -103,16 +103,16 @@ def test_several_objectives_have_a_front(tmp_path):
     seen = Study(folder)
     copy = shown(seen)
     assert "pareto_front" in {chart.name for chart in charts(copy, importances(copy))}
-    page, *pictures = write_report(seen)
-    assert "pareto_front.png" in {picture.name for picture in pictures}
-    assert "are on the Pareto front" in page.read_text()
+    report = write_report(seen)
+    assert "pareto_front.png" in {picture.name for picture in report.pictures}
+    assert "are on the Pareto front" in report.page.read_text()
 
 
 @pytest.mark.slow
 def test_updates_are_made_beside_the_search_and_sent(tmp_path):
     tracker = MemoryTracker()
     search = ToySearch(tmp_path / "s", trials=3)
-    updates = ReportUpdates(search.path, tracker, every_s=0.0)
+    updates = ReportUpdates(search.folder, tracker, every_s=0.0)
     search.run(updates)
     updates.stop()
     page = updates.finish()
@@ -123,7 +123,7 @@ def test_updates_are_made_beside_the_search_and_sent(tmp_path):
 
 def test_a_report_that_cannot_be_made_disturbs_nothing(tmp_path):
     tracker = MemoryTracker()
-    updates = ReportUpdates(tmp_path / "nothing", tracker)
+    updates = ReportUpdates(StudyFolder(tmp_path / "nothing"), tracker)
     assert updates.finish() is None
     assert tracker.view.files == {}
 
