@@ -4,8 +4,9 @@ Each suggestion fits a process (`gaussian_process.py`) to what the study holds a
 the highest logarithm of expected improvement, among a spread of candidates and around the best, in rounds.
 
 - Points are snapped to the values that there are before they are compared: every proposal lies in the space.
-- Running trials count with what the process expects of them (kriging believer, Ginsbourger et al., 2010): two
-  that run side by side are not near each other. As if measured without noise, so nothing is gained there.
+- Running and paused trials count with what the process expects of them at full length (kriging believer,
+  Ginsbourger et al., 2010), as if measured without noise. So nothing is gained beside one that runs, or that
+  may still be promoted.
 - How far a trial was trained is one coordinate more. Pruned and paused trials count with their best value, at
   their last epoch, and what is looked for is improvement at full length.
 - Infeasible trials count with the worst value so far; other failed trials with none.
@@ -94,8 +95,8 @@ class _Known:
     features: Array
     """`(n, dimensions + 1)`, the last one how far a trial was trained: 1 is all."""
     values: Array
-    running: Array
-    """Features of the trials that run."""
+    unfinished: Array
+    """Features, at full length, of the trials that run or are paused."""
 
 
 class ProcessSampler(JointSampler):
@@ -147,21 +148,23 @@ class ProcessSampler(JointSampler):
 
     def _known(self, study: Study, trial: FrozenTrial, coordinates: Coordinates) -> _Known:
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        rows, values, running = [], [], []
-        for other in penalised(advanced(study.get_trials(deepcopy=False)), study.directions):
+        rows, values, unfinished = [], [], []
+        trials = study.get_trials(deepcopy=False)
+        for stored, other in zip(trials, penalised(advanced(trials), study.directions), strict=True):
             if other.number == trial.number or not other.params:
                 continue
-            if other.state == TrialState.RUNNING:
-                running.append([*coordinates.features_of(trial_values(other)), 1.0])
-            elif (seen := self._seen(other, sign)) is not None:
-                rows.append([*coordinates.features_of(trial_values(other)), seen[1]])
+            features = coordinates.features_of(trial_values(other))
+            if stored.state == TrialState.RUNNING:
+                unfinished.append([*features, 1.0])
+            if (seen := self._seen(other, sign)) is not None:
+                rows.append([*features, seen[1]])
                 values.append(sign * seen[0])
         width = coordinates.dimensions + 1
         chosen = _chosen(np.array(values))
         return _Known(
             np.array(rows).reshape(-1, width)[chosen],
             np.array(values)[chosen],
-            np.array(running).reshape(-1, width),
+            np.array(unfinished).reshape(-1, width),
         )
 
     def _seen(self, trial: FrozenTrial, sign: float) -> tuple[float, float] | None:
@@ -203,14 +206,14 @@ def _most_promising(known: _Known, coordinates: Coordinates, random: np.random.G
     everything = bool((known.features[:, -1] == 1.0).all())
     if everything:  # nothing is known of shorter trainings, so it is no coordinate
         categorical = categorical[:-1]
-        seen, running = known.features[:, :-1], known.running[:, :-1]
+        seen, unfinished = known.features[:, :-1], known.unfinished[:, :-1]
     else:
-        seen, running = known.features, known.running
+        seen, unfinished = known.features, known.unfinished
     process = GaussianProcess(seen, values, categorical)
-    if len(running):
-        expected, _ = process.predict(running)
-        seen, values = np.concatenate([seen, running]), np.concatenate([values, expected])
-        process = GaussianProcess(seen, values, categorical, fitted=process, certain=len(running))
+    if len(unfinished):
+        expected, _ = process.predict(unfinished)
+        seen, values = np.concatenate([seen, unfinished]), np.concatenate([values, expected])
+        process = GaussianProcess(seen, values, categorical, fitted=process, certain=len(unfinished))
 
     def complete(features: Array) -> Array:
         return features if everything else np.column_stack([features, np.ones(len(features))])
@@ -218,10 +221,10 @@ def _most_promising(known: _Known, coordinates: Coordinates, random: np.random.G
     at_full_length = np.unique(known.features[:, :-1], axis=0)
     reached, _ = process.predict(complete(at_full_length))
     best = float(reached.min())
-    if len(running):  # nothing is gained beside a trial that runs, if it is as good as expected
+    if len(unfinished):  # nothing is gained beside one of these, if it is as good as expected
         best = min(best, float(expected.min()))
 
-    tried = np.concatenate([known.features, known.running])[:, :-1]
+    tried = np.concatenate([known.features, known.unfinished])[:, :-1]
 
     def gain(points: Array) -> Array:
         features = coordinates.features(points)

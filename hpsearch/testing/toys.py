@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hpsearch.channel import Channel
+from hpsearch.files import write_text
 from hpsearch.space import Condition, Parameter, Space
 from hpsearch.trial import Epoch, Failure, FailureKind, Job, Outcome, Result, TrialSpec, Value
 
@@ -128,7 +129,7 @@ def toy_trial(
         ):
             return Result(params, metrics, number, number, number * pause_s, pruned=True)
         if job.pause_after == number < epochs:
-            state.write_text(str(number))
+            write_text(state, str(number))  # whole, whenever the process is killed
             return Result(params, metrics, number, number, number * pause_s, paused=True)
     state.unlink(missing_ok=True)
     rows = [f"{row},{1.0 / row},{best * row / epochs}" for row in range(1, epochs + 1)]
