@@ -26,6 +26,7 @@ from hpsearch.disk import patiently
 from hpsearch.errors import SearchError, SpaceError, fault
 from hpsearch.executors import Built, Event, Executor, Report, Started, Suggest
 from hpsearch.interrupts import interrupts
+from hpsearch.journal import at_once
 from hpsearch.legs import Schedule, read_leg
 from hpsearch.listener import Listener
 from hpsearch.plan import End, Plan
@@ -41,9 +42,11 @@ from hpsearch.trial_record import (
     TRIAL_OUTCOME,
     read_attempts,
     read_outcome,
+    read_pruned,
     record_attempt,
     record_infeasible,
     record_outcome,
+    record_pruned,
 )
 from hpsearch.trial_view import TrialView, view_trial
 from hpsearch.unfinished import Running, Waiting, attach
@@ -258,15 +261,25 @@ class Search:
         number = running.spec.number
         value = epoch.metrics.get(self._metrics[0], math.nan)
         single = len(self._metrics) == 1
-        if single and math.isfinite(value) and epoch.number > running.reported:
+        again = epoch.number <= running.reported
+        if single and math.isfinite(value) and not again:
             running.trial.report(value, epoch.number)
             running.reported = epoch.number
         if awaits_answer:
             # Earlier epochs of a trial that is run again were answered before: it went on.
             is_last = epoch.number >= running.reported
-            self._executor.answer(number, not (single and is_last and running.trial.should_prune()))
+            self._executor.answer(number, not (single and is_last and self._is_pruned(running.trial, again)))
         self._tracker.log_epoch(number, epoch)
         self._listener.on_epoch(number, epoch)
+
+    def _is_pruned(self, trial: optuna.Trial, again: bool) -> bool:
+        """Asks the pruner once for an epoch; after a crash its answer, if there was one, stands."""
+        if again and read_pruned(trial):
+            return True
+        with at_once(self._study):  # Optuna's successive halving notes what it was asked, not what it said
+            if pruned := trial.should_prune():
+                record_pruned(trial)
+        return pruned
 
     def _finish(self, running: Running, outcome: Outcome) -> None:
         from optuna.trial import TrialState as OptunaState

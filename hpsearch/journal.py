@@ -6,7 +6,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.disk import patiently
 
 if TYPE_CHECKING:
+    import optuna
     from optuna.storages import BaseStorage
 
 FLUSH_S = 0.5
@@ -72,9 +74,39 @@ def open_storage(journal: Path, on_full: Callable[[OSError], None] = lambda _: N
                     os.fsync(file.fileno())
                     self.flushed_s = time.monotonic()
 
+    class WholeStorage(JournalStorage):
+        held: list[dict[str, Any]] | None = None
+
+        def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
+            if self.held is None:
+                super()._write_log(op_code, extra_fields)
+                return
+            self.held.append(
+                {"op_code": op_code, "worker_id": self._replay_result.worker_id, **extra_fields}
+            )
+
+        @contextmanager
+        def at_once(self) -> Iterator[None]:
+            self.held = []
+            try:
+                yield
+            finally:
+                held, self.held = self.held, None
+                if held:
+                    self._backend.append_logs(held)
+
     journal.with_name(journal.name + ".lock").unlink(missing_ok=True)  # of a driver that was killed
     if journal.exists():
         text = journal.read_bytes()
         if text and not text.endswith(b"\n"):  # half a line: the record that a crash cut short
             os.truncate(journal, text.rfind(b"\n") + 1)
-    return JournalStorage(PatientBackend(str(journal)))
+    return WholeStorage(PatientBackend(str(journal)))
+
+
+def at_once(study: optuna.Study) -> AbstractContextManager[None]:
+    """Writes what a block records in a study together, when the block ends: a crash leaves all of it or none.
+
+    The block cannot read back what it records.
+    """
+    together: Callable[[], AbstractContextManager[None]] = getattr(study._storage, "at_once", nullcontext)
+    return together()

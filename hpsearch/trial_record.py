@@ -16,6 +16,8 @@ _ATTEMPTS = "hpsearch:attempts"
 """User attribute: how each earlier attempt failed, a list of dictionaries."""
 _INFEASIBLE = "hpsearch:infeasible"
 """User attribute: whether samplers should avoid what is like this failed trial."""
+_PRUNED = "hpsearch:pruned"
+"""User attribute: whether the pruner has stopped this trial."""
 
 
 def record_outcome(
@@ -93,3 +95,13 @@ def record_infeasible(trial: Trial) -> None:
 def read_infeasible(trial: FrozenTrial) -> bool:
     """Whether samplers should avoid what is like the trial."""
     return bool(trial.user_attrs.get(_INFEASIBLE, False))
+
+
+def record_pruned(trial: Trial) -> None:
+    """Notes in a running trial that the pruner has stopped it: it does not say so a second time."""
+    trial.set_user_attr(_PRUNED, True)
+
+
+def read_pruned(trial: Trial) -> bool:
+    """Whether the pruner has stopped the trial."""
+    return bool(trial.user_attrs.get(_PRUNED, False))

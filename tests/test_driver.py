@@ -132,6 +132,19 @@ def test_the_first_interrupt_leaves_a_study_that_goes_on(tmp_path, slots):
         assert search.points() == plain.points()
 
 
+def test_what_the_pruner_said_before_an_interrupt_stands(tmp_path):
+    plain = ToySearch(tmp_path / "plain" / "s", "hyperband", trials=12)
+    plain.run()
+    search = ToySearch(tmp_path / "interrupted" / "s", "hyperband", trials=12)
+    for after in range(1, 40):  # trials report their epochs again, so each run comes one further
+        if search.run(_Interrupt(after % 4 + 1)) is End.TRIALS:
+            break
+    assert search.points() == plain.points()
+    states = [t.state for t in search.study.trials]
+    assert states == [t.state for t in plain.study.trials]
+    assert TrialState.PRUNED in states
+
+
 DRIVER = """
 from hpsearch.testing.searching import ToySearch
 search = ToySearch({path!r}, {strategy!r}, {space!r}, trials={trials}, slots={slots}, toy={{"pause_s": 0.01}})
