@@ -81,9 +81,7 @@ def open_storage(journal: Path, on_full: Callable[[OSError], None] = lambda _: N
             if self.held is None:
                 super()._write_log(op_code, extra_fields)
                 return
-            self.held.append(
-                {"op_code": op_code, "worker_id": self._replay_result.worker_id, **extra_fields}
-            )
+            self.held.append({"op_code": op_code, "worker_id": self._replay_result.worker_id, **extra_fields})
 
         @contextmanager
         def at_once(self) -> Iterator[None]:
