@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpsearch.experiment import Experiment
     from hpsearch.learning_rate import find_learning_rate
     from hpsearch.listener import Listener
+    from hpsearch.reproduction import reproduce
     from hpsearch.study import Study
     from hpsearch.trial_view import TrialView
 
@@ -40,6 +41,7 @@ _HOMES = {
     "export_model": "assemble",
     "find_learning_rate": "learning_rate",
     "open_study": "assemble",
+    "reproduce": "reproduction",
     "search": "assemble",
     "sync": "assemble",
 }
@@ -51,6 +53,7 @@ __all__ = [  # noqa: RUF022 (by use)
     "export_model",
     "open_study",
     "sync",
+    "reproduce",
     "Experiment",
     "Data",
     "Split",

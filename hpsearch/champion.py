@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import ExportError, SearchError, fault
-from hpsearch.executors import Executor, Report
+from hpsearch.executors import Executor, Report, Suggest
 from hpsearch.experiment import Experiment
 from hpsearch.export import formats
 from hpsearch.files import write_text
@@ -119,15 +119,26 @@ def run_job(
 
 
 def _run_once(executor: Executor, job: Job, log: Path, on_epoch: Callable[[Epoch], None] | None) -> Outcome:
+    unknown: str | None = None
     executor.submit(JOB_KEY, job, log=str(log))
     while True:
         for event in executor.wait(1.0):
             if event.key != JOB_KEY:
                 continue
             if isinstance(event.body, Outcome):
-                return event.body
+                return event.body if unknown is None else _undecided(unknown)
+            if isinstance(event.body, Suggest):
+                unknown = unknown or event.body.parameter.name
+                executor.cancel(JOB_KEY)
             if isinstance(event.body, Report) and on_epoch is not None:
                 on_epoch(event.body.epoch)
+
+
+def _undecided(name: str) -> Failure:
+    """Nobody chooses values here: a trial that is run again has those of its record."""
+    what = f"the model declares `{name}`, of which the trial's record has no value"
+    advice = "The model has changed since: run it again with the code of then."
+    return Failure(FailureKind.BUILD, fault(f"hyperparameter {name}", what, advice=advice), usage=True)
 
 
 def _evaluate(best: TrialView, folder: StudyFolder, executor: Executor) -> dict[str, Any]:

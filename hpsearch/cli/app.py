@@ -178,6 +178,22 @@ def diff(
 
 
 @app.command()
+def reproduce(
+    trial: Trial,
+    study: Study = None,
+    workdir: Workdir = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, help="Largest difference that agrees, relative to the recorded number.")
+    ] = 1e-6,
+    json: Json = False,
+) -> int:
+    """Run a trial again from its record and check that the same numbers come out."""
+    from hpsearch.cli import reproduce as command
+
+    return command.reproduce(trial, study, workdir, tolerance=tolerance, as_json=json)
+
+
+@app.command()
 def compare(
     studies: Annotated[
         list[str] | None,

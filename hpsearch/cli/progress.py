@@ -14,7 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.cli.tables import STATE_STYLES, describe, rate
+from hpsearch.cli import tables
+from hpsearch.cli.tables import STATE_STYLES
 from hpsearch.listener import Listener
 from hpsearch.trial import Epoch, TrialState, Value
 from hpsearch.writing import duration, score
@@ -43,8 +44,10 @@ def progress(experiment: Experiment, console: Console, *, quiet: bool = False) -
 
 
 @contextmanager
-def steps_done(console: Console, steps: int) -> Iterator[Callable[[Epoch], None]]:
-    """Gives what to call after each step of a learning-rate test: in a terminal it draws a bar."""
+def steps_done(
+    console: Console, steps: int, describe: Callable[[Epoch], str]
+) -> Iterator[Callable[[Epoch], None]]:
+    """Gives what to call after each step or epoch of one training: in a terminal it draws a bar."""
     if not console.is_terminal:
         console.print(Text(STARTING))
         yield lambda _: None
@@ -54,8 +57,7 @@ def steps_done(console: Console, steps: int) -> Iterator[Callable[[Epoch], None]
         task = bar.add_task(STARTING, total=steps)
 
         def on_step(step: Epoch) -> None:
-            tried, loss = step.metrics["learning_rate"], step.metrics["loss"]
-            bar.update(task, completed=step.number, description=f"rate {rate(tried)} loss {score(loss)}")
+            bar.update(task, completed=step.number, description=describe(step))
 
         yield on_step
 
@@ -167,7 +169,7 @@ class View(Listener):
             at = f"epoch {epoch.number}/{params.get('epochs', self._epochs)}" if epoch else "starting"
             value = epoch.metrics.get(self._metric) if epoch else None
             shown = f"{self._metric} {score(value)}" if value is not None else ""
-            line = Text(describe(params), style="dim", overflow="ellipsis", no_wrap=True)
+            line = Text(tables.describe(params), style="dim", overflow="ellipsis", no_wrap=True)
             table.add_row(f"trial {key}", at, Text(shown), line)
         return table
 
@@ -206,4 +208,4 @@ def outcome(trial: TrialView, metric: str) -> Text:
     if trial.values:
         text.append(f" {metric} {score(trial.values[0])}")
     epochs = f"{trial.epochs} epoch" + ("" if trial.epochs == 1 else "s")
-    return text.append(f" in {epochs}, {duration(trial.duration_s)}; {describe(trial.params)}")
+    return text.append(f" in {epochs}, {duration(trial.duration_s)}; {tables.describe(trial.params)}")

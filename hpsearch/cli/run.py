@@ -100,7 +100,7 @@ def lr_find(file: Path, overrides: Sequence[str], wanted: Rates, *, as_json: boo
     from hpsearch import learning_rate
 
     experiment = Experiment.load(file, overrides)
-    with steps_done(tables.console(stderr=as_json), wanted.steps) as on_step:
+    with steps_done(tables.console(stderr=as_json), wanted.steps, tables.rate_step) as on_step:
         found = learning_rate.find_learning_rate(
             experiment,
             low=wanted.low,

@@ -14,7 +14,7 @@ from rich.text import Text
 from hpsearch.cli.documents import counts, param_names
 from hpsearch.cli.selection import value_of
 from hpsearch.retention import disk_use
-from hpsearch.trial import Failure, RateRangeResult, TrialState
+from hpsearch.trial import Epoch, Failure, RateRangeResult, TrialState
 from hpsearch.writing import duration, number, score, size
 
 if TYPE_CHECKING:
@@ -257,6 +257,11 @@ def rates_facts(found: RateRangeResult) -> Table:
     if found.picture is not None:
         rows.append(("picture", found.picture))
     return facts(rows)
+
+
+def rate_step(step: Epoch) -> str:
+    """Says in a few words how a step of a learning-rate test went."""
+    return f"rate {rate(step.metrics['learning_rate'])} loss {score(step.metrics['loss'])}"
 
 
 def rate(value: float) -> str:
