@@ -8,10 +8,12 @@ The driver's side is one thread and sleeps in `connection.wait`.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Pipe
 from multiprocessing.connection import wait as wait_for
@@ -22,9 +24,10 @@ from typing import IO, TYPE_CHECKING
 from hpsearch.channel import Perform
 from hpsearch.errors import SearchError, fault
 from hpsearch.executors import Event, Executor, payload
+from hpsearch.executors.forks import ForkServer
 from hpsearch.executors.messages import Answer
 from hpsearch.executors.placement import environments
-from hpsearch.executors.process import WorkerProcess
+from hpsearch.executors.process import Setting, WorkerProcess, spawn
 from hpsearch.executors.signals import deferred_signals
 from hpsearch.executors.slot import Running, Slot, WorkerLimits
 from hpsearch.trial import Failure, FailureKind, Job, Value
@@ -60,9 +63,12 @@ class LocalExecutor:
         cores_per_trial: Threads of each worker's numerical libraries.
         gpus_per_trial: GPUs that each worker sees, where there are any.
         trials_per_gpu: Workers that share a GPU, each with its part of the memory.
-        warm_up: Called once in each worker before its first job. If it raises, that job fails.
+        warm_up: Called before the first job, in each worker or in the process that they are copies of. If it
+            raises, that job fails.
         environment: Variables that workers have beside those of this process. Default: none.
         limits: When workers are replaced.
+        fork: Whether workers are copies of one process that has warmed up. Default: on Linux, without GPUs,
+            whose libraries may not be copied.
 
     Raises:
         UsageError: A number is below 1, or GPUs that cannot be given out as asked for.
@@ -78,11 +84,15 @@ class LocalExecutor:
         warm_up: Callable[[], object] | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
         limits: WorkerLimits | None = None,
+        fork: bool | None = None,
     ) -> None:
         self._additions = environments(
             slots, cores_per_trial, gpus_per_trial=gpus_per_trial, trials_per_gpu=trials_per_gpu
         )
         self.slots = len(self._additions)
+        alike = all(additions == self._additions[0] for additions in self._additions)
+        gpus = any("CUDA_VISIBLE_DEVICES" in additions for additions in self._additions)
+        self._fork = alike and not gpus and sys.platform == "linux" if fork is None else fork
         self._warm_up = warm_up
         self._environment = environment
         self._limits = limits or WorkerLimits()
@@ -102,7 +112,7 @@ class LocalExecutor:
             raise SearchError(fault("executor", "it has been started already"))
         file = self._resources.enter_context(_temporary_file())
         shared = self._resources.enter_context(_temporary_file())
-        payload.write(file, {"perform": perform, "warm_up": self._warm_up})
+        payload.write(file, {"warm_up": self._warm_up, "perform": perform})
         self.start_from(file, shared)
 
     def start_from(self, file: IO[bytes], shared: IO[bytes], *, lasting_thread: bool = False) -> None:
@@ -118,18 +128,20 @@ class LocalExecutor:
             SearchError: The system refuses to start processes.
         """
         # A worker started later is like the first.
-        environment, folder = {**os.environ, **self._environment}, os.getcwd()
+        setting = Setting(
+            {**os.environ, **self._environment}, file.fileno(), shared.fileno(), os.getcwd(), lasting_thread
+        )
+        settings = [
+            replace(setting, environment={**setting.environment, **additions})
+            for additions in self._additions
+        ]
+        forks = ForkServer(settings[0]) if self._fork else None
+        if forks:
+            self._resources.callback(forks.close)
         with deferred_signals():
-            for index, additions in enumerate(self._additions):
-                spawn = partial(
-                    WorkerProcess,
-                    environment | additions,
-                    file.fileno(),
-                    shared.fileno(),
-                    folder,
-                    lasting_thread=lasting_thread,
-                )
-                self._slots.append(Slot(index, spawn, self._emit, self._limits))
+            for index, each in enumerate(settings):
+                spawn_worker = partial(WorkerProcess, forks.fork if forks else partial(spawn, each))
+                self._slots.append(Slot(index, spawn_worker, self._emit, self._limits))
 
     def submit(self, key: int, job: Job, *, log: str, timeout_s: float | None = None) -> None:
         """Runs a job in a free slot; its standard output and error are appended to the file `log`.
@@ -202,7 +214,8 @@ class LocalExecutor:
     def close(self) -> None:
         """Stops all workers: asks those that are idle, terminates the others, kills what is left."""
         idle = [slot.worker for slot in self._slots if slot.running is None and slot.worker.ready]
-        workers = [worker for slot in self._slots for worker in slot.workers]
+        everyone = [worker for slot in self._slots for worker in slot.workers]
+        workers = [worker for worker in everyone if worker.pid]
         try:
             for worker in workers:
                 if worker in idle:
@@ -219,6 +232,10 @@ class LocalExecutor:
             raise
         finally:
             self._await_exits(workers)
+            for worker in everyone:
+                if not worker.pid:  # only now: the fork server had to see the others end
+                    worker.kill()
+            self._await_exits([worker for worker in everyone if not worker.pid])
             self._slots.clear()
             self._resources.close()
 

@@ -1,7 +1,7 @@
 """What the driver and a worker process send each other, besides the events of the protocol.
 
 driver → worker: Task · Answer · Stop
-worker → driver: Ready, then for each Task: Suggest · Built · Report ..., one Outcome
+worker → driver: Born (if it is a copy), Ready, then for each Task: Suggest · Built · Report ..., one Outcome
 """
 
 from __future__ import annotations
@@ -10,6 +10,13 @@ from dataclasses import dataclass
 
 from hpsearch.executors import Built, Report, Suggest
 from hpsearch.trial import Failure, Job, Outcome, Value
+
+
+@dataclass(frozen=True)
+class Born:
+    """The worker exists."""
+
+    pid: int
 
 
 @dataclass(frozen=True)
@@ -41,4 +48,4 @@ class Stop:
 
 
 ToWorker = Task | Answer | Stop
-FromWorker = Ready | Suggest | Built | Report | Outcome
+FromWorker = Born | Ready | Suggest | Built | Report | Outcome

@@ -31,7 +31,9 @@ def write(file: IO[bytes], objects: dict[str, object]) -> None:
     buffers: list[pickle.PickleBuffer] = []
     pickler = _Pickler(stream, buffers.append)
     try:
-        pickler.dump(objects)
+        pickler.dump(list(objects))
+        for each in objects.values():
+            pickler.dump(each)
         pickler.dump(pickler.of_main)
     except Exception as error:
         raise unpicklable(objects, error) from error
@@ -53,11 +55,22 @@ def read(descriptor: int) -> dict[str, Any]:
 
     Pickle looks classes up by module and name, and so can whoever loads a saved model with custom layers.
     """
-    stream, buffers = mapped.read(descriptor)
-    unpickler = pickle.Unpickler(io.BytesIO(stream), buffers=buffers)
-    objects: dict[str, Any] = unpickler.load()
+    unpickler = _unpickler(descriptor)
+    objects = {name: unpickler.load() for name in unpickler.load()}
     vars(sys.modules["__main__"]).update(unpickler.load())
     return objects
+
+
+def read_first(descriptor: int) -> Any:
+    """Reads the first object alone: nothing is imported for the others."""
+    unpickler = _unpickler(descriptor)
+    unpickler.load()
+    return unpickler.load()
+
+
+def _unpickler(descriptor: int) -> pickle.Unpickler:
+    stream, buffers = mapped.read(descriptor)
+    return pickle.Unpickler(io.BytesIO(stream), buffers=buffers)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types

@@ -110,7 +110,7 @@ class RayExecutor:
         if self._slots:
             raise SearchError(fault("executor", "it has been started already"))
         with tempfile.TemporaryFile(prefix="hpsearch-") as file:
-            payload.write(file, {"perform": perform, "warm_up": self._warm_up})
+            payload.write(file, {"warm_up": self._warm_up, "perform": perform})
             self._connect(file.tell())
             self._open_slots(file)
         self.slots, self._stood_s = len(self._slots), time.monotonic()

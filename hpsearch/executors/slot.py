@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from hpsearch.errors import SearchError, fault
 from hpsearch.executors import Event, Started
-from hpsearch.executors.messages import FromWorker, Ready, Task
+from hpsearch.executors.messages import Born, FromWorker, Ready, Task
 from hpsearch.executors.process import WorkerProcess, tail
 from hpsearch.trial import Failure, FailureKind, Job, Outcome
 
@@ -166,7 +166,7 @@ class Slot:
     def _on_job_message(self, message: FromWorker) -> None:
         if isinstance(message, Outcome):
             self._finish(message)
-        elif self.running is not None and not isinstance(message, Ready):
+        elif self.running is not None and not isinstance(message, Born | Ready):
             self._emit(Event(self.running.key, message))
 
     def _finish(self, outcome: Outcome) -> None:

@@ -24,7 +24,7 @@ from typing import NoReturn
 from hpsearch import shared
 from hpsearch.channel import Perform
 from hpsearch.executors import Built, Report, Suggest, payload
-from hpsearch.executors.messages import Answer, FromWorker, Ready, Task, ToWorker
+from hpsearch.executors.messages import Answer, Born, FromWorker, Ready, Task, ToWorker
 from hpsearch.executors.outcome import failure_of, outcome_of
 from hpsearch.space import Parameter
 from hpsearch.trial import Epoch, Failure, Outcome, Value
@@ -41,17 +41,40 @@ def main() -> None:
     """
     connection_fd, payload_fd, shared_fd, die_with_parent = (int(argument) for argument in sys.argv[1:])
     del sys.argv[1:]
+    serve(connection_fd, payload_fd, shared_fd, die_with_parent=bool(die_with_parent))
+
+
+def serve(
+    connection_fd: int,
+    payload_fd: int,
+    shared_fd: int,
+    *,
+    die_with_parent: bool,
+    born: bool = False,
+    warm: bool = False,
+) -> None:
+    """Serves the driver until it says stop, or dies.
+
+    Args:
+        connection_fd: The connection to it.
+        payload_fd: The file with the function to run.
+        shared_fd: The file through which workers share their data.
+        die_with_parent: Whether to end with the thread that started this process.
+        born: Whether the driver does not know this process yet. Default: it does.
+        warm: Whether this process has warmed up already. Default: it has not.
+    """
     for descriptor in (connection_fd, payload_fd, shared_fd):
         os.set_inheritable(descriptor, False)
-    _follow_driver(connection_fd, die_with_parent=bool(die_with_parent))
+    _follow_driver(connection_fd, die_with_parent=die_with_parent)
     faulthandler.enable()
     done = threading.Event()
     atexit.register(_leave, done)  # registered first, runs last
     connection: Connection[FromWorker, ToWorker] = Connection(connection_fd)
-
+    if born:
+        _send(connection, Born(os.getpid()))
     shared.use(shared_fd)
     objects = payload.read(payload_fd)
-    _send(connection, Ready(_warm_up(objects["warm_up"])))
+    _send(connection, Ready(None if warm else warm_up(objects["warm_up"])))
     while isinstance(task := _receive(connection), Task):
         _send(connection, _run(task, objects["perform"], connection))
     done.set()
@@ -99,10 +122,11 @@ def _run(task: Task, perform: Perform, connection: Connection[FromWorker, ToWork
     return outcome
 
 
-def _warm_up(warm_up: Callable[[], object] | None) -> Failure | None:
+def warm_up(import_all: Callable[[], object] | None) -> Failure | None:
+    """Does what prepares a process for its first job; returns why it failed, if it did."""
     try:
-        if warm_up is not None:
-            warm_up()
+        if import_all is not None:
+            import_all()
     except BaseException as error:  # told with the first job, where the user looks
         failure = failure_of(error)
         return replace(failure, cause=f"the worker could not warm up: {failure.cause}")

@@ -224,18 +224,60 @@ def test_a_failed_warm_up_fails_the_first_job(make, log):
         assert "Traceback" in failure.detail
 
 
-def test_a_warm_up_is_done_once_before_the_first_job(make, log, tmp_path):
+@pytest.mark.parametrize("fork", [True, False])
+def test_a_warm_up_is_done_once_before_the_first_job(make, log, tmp_path, fork):
     def warm_up():
+        os.environ["WARM"] = "yes"
         (tmp_path / str(os.getpid())).touch()
 
     def perform(job, channel):
-        return Result({}, {"warm": (tmp_path / str(os.getpid())).exists()}, 1, 1, 0.0)
+        return Result({}, {"warm": os.environ.get("WARM") == "yes"}, 1, 1, 0.0)
+
+    executor = make(2, warm_up=warm_up, fork=fork)
+    executor.start(perform)
+    happened = drive(executor, [trial(number) for number in range(6)], log)
+    assert [bodies[-1].metrics["warm"] for bodies in happened.values()] == [True] * 6
+    workers = {bodies[0].pid for bodies in happened.values()}
+    warmed = {int(file.name) for file in tmp_path.glob("[0-9]*")}
+    if fork:
+        assert len(warmed) == 1
+        assert not warmed & workers
+    else:
+        assert workers <= warmed
+
+
+def test_a_worker_takes_the_place_of_one_that_died_without_warming_up_again(make, log, tmp_path):
+    def warm_up():
+        (tmp_path / str(os.getpid())).touch()
+        time.sleep(0.5)
+
+    def perform(job, channel):
+        if job.number == 0:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return DONE
 
     executor = make(warm_up=warm_up)
     executor.start(perform)
-    happened = drive(executor, [trial(number) for number in range(3)], log)
-    assert [bodies[-1].metrics["warm"] for bodies in happened.values()] == [True] * 3
+    drive(executor, [trial(1)], log)
+    before_s = time.monotonic()
+    happened = drive(executor, [trial(0), trial(2)], log)
+    assert "SIGSEGV" in happened[0][-1].cause
+    assert happened[2][-1] == DONE
+    assert time.monotonic() - before_s < 0.5
     assert len(list(tmp_path.glob("[0-9]*"))) == 1
+
+
+def test_a_killed_fork_server_takes_its_workers_with_it_and_others_come(make, log):
+    executor = make()
+    executor.start(lambda job, _channel: time.sleep(60) if job.number == 0 else DONE)
+    executor.submit(0, trial(0), log=str(log))
+    worker = psutil.Process(wait_for(executor, Started)[-1].body.pid)
+    worker.parent().kill()
+    [event] = wait_for(executor, Failure)
+    assert event.body.kind is FailureKind.CRASH
+    happened = drive(executor, [trial(1)], log)
+    assert happened[1][-1] == DONE
+    assert not gone_within([worker.pid], 2)
 
 
 def test_workers_that_cannot_start_end_the_search(make, log):
@@ -470,7 +512,7 @@ def test_close_leaves_no_process(make, log):
             pids.append(event.body.pid if isinstance(event.body, Started) else event.body.params["child"])
     children = [child.pid for child in psutil.Process().children(recursive=True)]
     assert set(pids) <= set(children)
-    assert len(children) == 3  # and the idle worker
+    assert len(children) == 4  # and the idle worker, and what both are copies of
     executor.close()
     assert not gone_within(children, 0.5)
 
