@@ -303,6 +303,7 @@ def _tracker(experiment: Experiment) -> Iterator[Tracker]:
     with _named(experiment):
         tracker = MlflowTracker(experiment.tracking.uri, experiment.tracking.experiment or experiment.name)
     with closing(tracker):
+        tracker.prepare()
         yield tracker
 
 

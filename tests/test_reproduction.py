@@ -1,4 +1,4 @@
-"""Trials that are run again from their records: of every strategy, pruned and promoted ones, and changed ones."""
+"""Trials that are run again from their records: of every strategy, pruned, promoted and changed ones."""
 
 import csv
 import json

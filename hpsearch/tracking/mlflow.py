@@ -1,5 +1,6 @@
 """The MLflow tracker: a parent run for the study, a child run for each trial.
 
+    prepare           begins to open the store, which takes seconds if it is new, in a thread of its own
     open_study        now, on the caller's thread: an address that does not work is an error here
     all other calls   a value for the sender's thread; microseconds, whatever the server does
     crown             waits for its version
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -54,6 +55,13 @@ class MlflowTracker:
         self._close_timeout_s = close_timeout_s
         self._study: StudyRun | None = None
         self._sender: Sender[Message] | None = None
+        self._client: Future[MlflowClient] | None = None
+
+    def prepare(self) -> None:
+        """Begins to open the store while the caller does other things; `open_study` tells how it went."""
+        thread = ThreadPoolExecutor(1, "hpsearch-mlflow")
+        self._client = thread.submit(connect, self._store)
+        thread.shutdown(wait=False)
 
     def open_study(self, record: StudyRecord) -> None:
         """Creates the study's run, or continues it. Called once, before all others.
@@ -61,7 +69,7 @@ class MlflowTracker:
         Raises:
             TrackingError: The store cannot be reached or written.
         """
-        client = connect(self._store)
+        client = connect(self._store) if self._client is None else self._client.result()
         try:
             self._study = StudyRun(client, self._experiment_id(client), record)
             self._study.open()
