@@ -19,44 +19,23 @@ from hpsearch import experiment_file
 from hpsearch.errors import ExperimentError, fault
 from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.experiment_errors import Expected, Origin, explain, reject
-from hpsearch.experiment_failures import FailureSection
 from hpsearch.experiment_forms import (
     Count,
-    OverrideForm,
     Section,
     as_data,
     as_model,
-    as_named,
     as_objectives,
-    as_plug_in,
     as_tuple,
     different_metrics,
     flatten,
     plain,
 )
+from hpsearch.experiment_search import SearchSection, Seconds, Seed
 from hpsearch.experiment_training import TrainingSection
-from hpsearch.space import Override
 from hpsearch.trial import Value
 
-DEFAULT_TRIALS = 20
-"""When neither `trials` nor `timeout_s` is given and the strategy is not `grid`, which ends by itself."""
-
-Sampler = Literal["tpe", "gp", "cmaes", "nsgaii", "nsgaiii", "qmc", "random", "bayesian"]
-Pruner = Literal[
-    "none",
-    "median",
-    "percentile",
-    "successive_halving",
-    "hyperband",
-    "patient",
-    "threshold",
-    "wilcoxon",
-]
 ExportFormat = Literal["float32", "keras", "h5", "architecture", "weights"]
-StrategyName = Literal["grid", "random", "bayesian", "hyperband", "asha", "optuna"]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Seconds = Annotated[float, Field(gt=0)]
 
 
 class _Named(Section):
@@ -109,63 +88,6 @@ class ObjectiveSection(Section):
     """What an epoch reports, e.g. `val_loss`, `val_f1_macro`."""
     direction: Literal["minimize", "maximize"] | None = None
     """Default: inferred from the metric's name."""
-
-
-class StrategySection(Section):
-    """How points are proposed and trials pruned."""
-
-    name: StrategyName = "optuna"
-    sampler: Annotated[
-        str | dict[str, Any] | None,
-        as_plug_in(Sampler),
-        Expected("a sampler's name, or a mapping with `name`"),
-    ] = None
-    """Of `optuna` and `asha`: a name, or a mapping of `name` and arguments. Default: `tpe`."""
-    pruner: Annotated[
-        str | dict[str, Any] | None, as_plug_in(Pruner), Expected("a name, or a mapping with `name`")
-    ] = None
-    """A name, or a mapping of `name` and arguments. Default: `none`."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    """Arguments of the strategy."""
-
-
-class SearchSection(Section):
-    """The strategy, the space's overrides and the budget."""
-
-    strategy: Annotated[
-        StrategySection,
-        BeforeValidator(as_named, json_schema_input_type=StrategyName | StrategySection),
-        Expected("a strategy's name, or a mapping with `name`"),
-    ] = StrategySection()
-    trials: Count | None = None
-    """How many trials end the search. Default: 20, unless `timeout_s` or `total_epochs` is given or the
-    strategy is `grid`."""
-    timeout_s: Seconds | None = None
-    """Seconds after which no more trials begin."""
-    total_epochs: Count | None = None
-    """Epochs of all trials together after which no more trials begin."""
-    seed: Seed = 0
-    """Every number of the search follows from it."""
-    space: dict[str, Annotated[Override, OverrideForm()]] = Field(default_factory=dict)
-    """By hyperparameter: a value, a list of values, or `low`, `high`, `step`, `log` of a range. For every
-    model `epochs`, `batch_size`, `optimizer`, `learning_rate`, `schedule`, `warmup_epochs`, `momentum`,
-    `weight_decay`, `clip_norm`, `clip_value` and `label_smoothing` can be searched."""
-    max_failures_in_a_row: Count = 5
-    """Failed trials after which the search stops; infeasible ones count until a trial has ended well."""
-    on_failure: FailureSection = FailureSection()
-
-    @model_validator(mode="after")
-    def _ends(self) -> Self:
-        budget = (self.trials, self.timeout_s, self.total_epochs)
-        if budget == (None, None, None) and self.strategy.name != "grid":
-            if "trials" in self.model_fields_set:
-                raise reject(
-                    "the search would never end",
-                    expected="`trials`, `timeout_s` or `total_epochs`",
-                    received="trials=None, timeout_s=None, total_epochs=None",
-                )
-            object.__setattr__(self, "trials", DEFAULT_TRIALS)
-        return self
 
 
 class ResourcesSection(Section):

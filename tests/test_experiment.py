@@ -11,7 +11,8 @@ import yaml
 
 from hpsearch import experiment_file
 from hpsearch.errors import ExperimentError
-from hpsearch.experiment import DEFAULT_TRIALS, Experiment, ModelSection, schema
+from hpsearch.experiment import Experiment, ModelSection, schema
+from hpsearch.experiment_search import DEFAULT_TRIALS
 from hpsearch.space import Override
 
 EXPERIMENTS = sorted((Path(__file__).parent.parent / "experiments").glob("*.yaml"))

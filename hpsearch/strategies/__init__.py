@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.study import Study
 
-    from hpsearch.experiment import StrategySection
+    from hpsearch.experiment_search import StrategySection
     from hpsearch.strategies.distinct import DistinctSampler
 
 

@@ -29,7 +29,7 @@ from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
 from hpsearch.errors import StrategyError, fault
-from hpsearch.experiment import StrategySection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.legs import Promotion, read_leg
 from hpsearch.strategies import Context, Strategy, options
 from hpsearch.strategies.bayesian import create_process_sampler

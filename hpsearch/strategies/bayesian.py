@@ -27,7 +27,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.errors import StrategyError, fault
-from hpsearch.experiment import StrategySection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.space import Parameter, Value, trial_values
 from hpsearch.strategies import Context, Strategy, options, oracle
 from hpsearch.strategies.coordinates import Array, Coordinates

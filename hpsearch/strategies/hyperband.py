@@ -10,7 +10,7 @@ from optuna.pruners import HyperbandPruner
 from optuna.samplers import RandomSampler
 
 from hpsearch.errors import StrategyError, fault
-from hpsearch.experiment import StrategySection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.strategies import Context, Strategy, options
 from hpsearch.strategies.distinct import DistinctSampler
 from hpsearch.strategies.pruners import create_pruner

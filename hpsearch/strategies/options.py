@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from optuna.exceptions import ExperimentalWarning
 
 from hpsearch.errors import StrategyError, did_you_mean, fault
-from hpsearch.experiment import StrategySection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.strategies import Context
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from optuna.pruners import NopPruner
 from optuna.samplers import BaseSampler, RandomSampler
 
 from hpsearch.errors import StrategyError, fault
-from hpsearch.experiment import StrategySection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.strategies import Context, Strategy, options
 from hpsearch.strategies.distinct import DistinctSampler
 from hpsearch.strategies.penalty import PenalisingSampler

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optuna.samplers import RandomSampler
 
-from hpsearch.experiment import StrategySection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.strategies import Context, Strategy, options
 from hpsearch.strategies.distinct import DistinctSampler
 from hpsearch.strategies.pruners import create_pruner

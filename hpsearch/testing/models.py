@@ -28,7 +28,8 @@ import numpy as np
 import pytest
 
 from hpsearch.datasets import Data, load_data
-from hpsearch.experiment import Experiment, SearchSection
+from hpsearch.experiment import Experiment
+from hpsearch.experiment_search import SearchSection
 from hpsearch.export import export
 from hpsearch.models import load_hypermodel
 from hpsearch.space import Parameter

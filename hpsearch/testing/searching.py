@@ -16,9 +16,9 @@ from hpsearch.driver import Search
 from hpsearch.executors import Executor
 from hpsearch.executors.inline import InlineExecutor
 from hpsearch.executors.local import LocalExecutor
-from hpsearch.experiment import StrategySection
 from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.experiment_failures import FailureSection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.journal import open_storage
 from hpsearch.listener import Listener
 from hpsearch.objective import Objective

@@ -13,9 +13,9 @@ import optuna
 
 from hpsearch import strategies
 from hpsearch.driver import Search
-from hpsearch.experiment import StrategySection
 from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.experiment_failures import FailureSection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.listener import Listener
 from hpsearch.objective import Objective
 from hpsearch.plan import End, Plan

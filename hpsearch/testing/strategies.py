@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hpsearch import strategies
-from hpsearch.experiment import StrategySection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.space import Condition, Parameter, Space, SpaceExhausted, Value, suggest, trial_values
 from hpsearch.strategies import Context, Strategy
 

@@ -8,7 +8,7 @@ import pytest
 from hpsearch import strategies
 from hpsearch.driver import End
 from hpsearch.errors import StrategyError
-from hpsearch.experiment import StrategySection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.legs import Promotion, begin_leg, end_leg
 from hpsearch.listener import Listener
 from hpsearch.space import Parameter, Space

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hpsearch import strategies
 from hpsearch.errors import StrategyError
-from hpsearch.experiment import StrategySection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.space import Parameter, Space, suggest
 from hpsearch.strategies import Context
 from hpsearch.strategies.bayesian import _log_expected_improvement, create_process_sampler

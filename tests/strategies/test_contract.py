@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from hpsearch.experiment import StrategySection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.testing.strategies import StrategyContract
 
 

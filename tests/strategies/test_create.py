@@ -10,7 +10,7 @@ import pytest
 
 from hpsearch import strategies
 from hpsearch.errors import StrategyError
-from hpsearch.experiment import StrategySection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.space import Condition, Parameter, Space
 from hpsearch.strategies import Context
 from hpsearch.strategies.pruners import PRUNERS

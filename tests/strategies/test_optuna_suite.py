@@ -17,7 +17,7 @@ from optuna.testing.pytest_samplers import (
 
 from hpsearch import strategies
 from hpsearch.errors import StrategyError
-from hpsearch.experiment import StrategySection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.space import Parameter, Space, SpaceExhausted
 from hpsearch.strategies import Context
 from hpsearch.strategies.visited import size_of

@@ -9,7 +9,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from hpsearch import strategies
-from hpsearch.experiment import StrategySection
+from hpsearch.experiment_search import StrategySection
 from hpsearch.space import Parameter, Space, suggest
 from hpsearch.strategies import Context
 from hpsearch.strategies.penalty import penalised
