@@ -10,7 +10,7 @@ from hpsearch.errors import HpsearchError, SearchError, UsageError, fault
 from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
 from hpsearch.objective import Objective, resolve
-from hpsearch.space import Space, check_overrides
+from hpsearch.space import Point, Space, check_overrides, check_points, default_point
 from hpsearch.strategies import Context, Strategy
 from hpsearch.trial import Failure, Probe, ProbeResult
 
@@ -54,6 +54,7 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         directions=tuple(objective.direction for objective in objectives),
         seed=experiment.search.seed,
         epochs=_most_epochs(experiment, space),
+        start=_start(experiment, space, any_name=probe.any_metric),
         where=f"{experiment.where}: search.strategy",
     )
     strategy = strategies.create(experiment.search.strategy, context)
@@ -63,6 +64,13 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         what = "the model trains in a `fit` of its own: a trial that is promoted begins anew"
         warnings = (*warnings, f"{experiment.where}: search.strategy: {what}.")
     return CheckReport(probe, space, objectives, strategy, warnings)
+
+
+def _start(experiment: Experiment, space: Space, *, any_name: bool) -> tuple[Point, ...]:
+    """Returns the points to try first."""
+    search = experiment.search
+    points = check_points(space, search.start or (), f"{experiment.where}: search.start", any_name=any_name)
+    return (default_point(space), *points) if search.defaults_first else points
 
 
 def _most_epochs(experiment: Experiment, space: Space) -> int:

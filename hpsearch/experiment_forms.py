@@ -90,6 +90,33 @@ def as_named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+def as_points(value: Any) -> Any:
+    """A list of points; one alone is a mistake that is easily made."""
+    if isinstance(value, Mapping):
+        raise reject("wrong type", advice="Write `- ` before the point, even if it is the only one.")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, Scalar):
+        raise reject("wrong type")
+    return value
+
+
+PointForm = Annotated[
+    dict[
+        str,
+        Annotated[
+            Any,
+            BeforeValidator(_scalar, json_schema_input_type=Scalar),
+            Expected("a number, text, or a boolean"),
+        ],
+    ],
+    Field(min_length=1),
+]
+"""A point of the space: values by hyperparameter."""
+
+
 def as_tuple(value: Any) -> Any:
     """One of something, or a list of them."""
     return (value,) if isinstance(value, str) else value

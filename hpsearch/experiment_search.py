@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from hpsearch.experiment_errors import Expected, reject
 from hpsearch.experiment_failures import FailureSection
-from hpsearch.experiment_forms import Count, OverrideForm, Section, as_named, as_plug_in
+from hpsearch.experiment_forms import Count, OverrideForm, PointForm, Section, as_named, as_plug_in, as_points
 from hpsearch.space import Override
 
 DEFAULT_TRIALS = 20
@@ -69,6 +69,15 @@ class SearchSection(Section):
     """By hyperparameter: a value, a list of values, or `low`, `high`, `step`, `log` of a range. For every
     model `epochs`, `batch_size`, `optimizer`, `learning_rate`, `schedule`, `warmup_epochs`, `momentum`,
     `weight_decay`, `clip_norm`, `clip_value` and `label_smoothing` can be searched."""
+    start: Annotated[
+        tuple[PointForm, ...] | None,
+        BeforeValidator(as_points, json_schema_input_type=list[PointForm] | None),
+        Expected("a list of points, each a mapping of hyperparameters and values"),
+    ] = None
+    """Points to try before all others, each a mapping of hyperparameters and values. What a point does not
+    name is chosen by the strategy. A study that goes on tries those that are new."""
+    defaults_first: bool = False
+    """Whether the very first trial has the defaults that the model declares."""
     max_failures_in_a_row: Count = 5
     """Failed trials after which the search stops; infeasible ones count until a trial has ended well."""
     on_failure: FailureSection = FailureSection()

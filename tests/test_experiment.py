@@ -207,7 +207,8 @@ def test_all_errors_are_listed_in_the_order_of_the_fields():
     assert str(caught.value).splitlines() == [
         "Experiment: search.trials: wrong type; expected an integer of at least 1; received '10'.",
         "Experiment: search.trails: unknown key; expected one of strategy, trials, timeout_s, total_epochs, "
-        "seed, space, max_failures_in_a_row, on_failure; received 5. Did you mean `trials`?",
+        "seed, space, start, defaults_first, max_failures_in_a_row, on_failure; received 5. "
+        "Did you mean `trials`?",
         "Experiment: training.epochs: wrong type; expected an integer of at least 1; received true.",
         "Experiment: colour: unknown key; expected one of name, model, data, objective, search, training, "
         "resources, tracking, checkpoints, export, workdir; received 'red'.",
@@ -309,6 +310,7 @@ def test_a_written_experiment_reads_back(tmp_path):
             },
             "space": {"a": ["on", "1e-3", 1e-3, True, 1], "b": {"low": 1, "high": 5, "log": True}},
             "timeout_s": 5,
+            "start": [{"a": "on", "b": 2}, {"b": 3}],
         },
         training={
             "early_stopping": {"patience": 3},
@@ -373,6 +375,7 @@ def test_what_must_not_change_changes_the_digest(change):
         {"workdir": "elsewhere"},
         {"search": {"trials": 99}},
         {"search": {"timeout_s": 5, "max_failures_in_a_row": 2}},
+        {"search": {"start": [{"a": 1}], "defaults_first": True}},
         {"resources": {"slots": 3}},
         {"tracking": {"uri": "http://localhost:5000"}},
         {"export": {"tolerance": 1e-3}},
@@ -465,6 +468,7 @@ def test_the_schema_knows_every_shorthand_and_refuses_what_loading_refuses():
                 "pruner": {"name": "median", "n_startup_trials": 1},
             },
             "space": {"a": 1, "b": [1, "x", True], "c": {"low": 1.0, "high": 2, "log": True}, "d": "relu"},
+            "start": [{"a": 1, "d": "relu"}],
         },
         "model": {"name": "x.py:build", "options": {"anything": [1, {}]}},
         "export": {"formats": "float32"},
@@ -478,6 +482,7 @@ def test_the_schema_knows_every_shorthand_and_refuses_what_loading_refuses():
         {"search": {"strategy": "randm"}},
         {"search": {"strategy": {"sampler": "tp"}}},
         {"search": {"space": {"a": {"min": 1}}}},
+        {"search": {"start": {"a": 1}}},
         {"data": {"name": "digits", "test": 1.5}},
         {"model": {"target": 1}},
         {"resources": {"executor": "cloud"}},

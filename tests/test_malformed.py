@@ -120,6 +120,13 @@ FILES = {
         text(search="random"),
         "search: wrong type; expected a mapping with keys among strategy",
     ),
+    "start as a mapping": (
+        search("start: {lr: 1}"),
+        "search.start: wrong type; expected a list of points",
+        "Write `- ` before the point",
+    ),
+    "start with a list": (search("start: [{lr: 1}, {lr: [1]}]"), "search.start[1].lr: wrong type"),
+    "start without values": (search("start: [{}]"), "search.start[0]: must not be empty"),
     "space as a list": (search("space: [a]"), "search.space: wrong type; expected a mapping; received ['a']"),
     "early stopping as a number": (
         text(training="{early_stopping: 5}"),
@@ -337,6 +344,11 @@ WORKERS = {
         None,
         "search.space: the model declares no hyperparameter",
         "Did you mean `layers`?",
+    ),
+    "start outside the space": (
+        {"search": "{trials: 1, start: [{layers: 1}, {layers: 99}]}"},
+        None,
+        "search.start[1].layers: is not searched; expected a whole number from",
     ),
     "value the model cannot use": (
         {"search": "{trials: 1, space: {activation: [rleu]}}"},

@@ -12,17 +12,22 @@ for counting combinations and for strategies that must know the dimensions befor
 
 from hpsearch.space.override import Override, check_overrides
 from hpsearch.space.parameter import Condition, Parameter, Space, Value
+from hpsearch.space.points import Point, check_points, default_point, encoded_point
 from hpsearch.space.suggestion import SpaceExhausted, encoded, suggest, trial_values
 
 __all__ = [
     "Condition",
     "Override",
     "Parameter",
+    "Point",
     "Space",
     "SpaceExhausted",
     "Value",
     "check_overrides",
+    "check_points",
+    "default_point",
     "encoded",
+    "encoded_point",
     "suggest",
     "trial_values",
 ]

@@ -65,22 +65,22 @@ class Override:
                 continue
             if isinstance(part, bool) or not isinstance(part, int | float) or not math.isfinite(part):
                 raise SpaceError(
-                    fault(where, f"`{name}` must be a number", received=repr(part), advice=_yaml_advice(part))
+                    fault(where, f"`{name}` must be a number", received=repr(part), advice=yaml_advice(part))
                 )
         if self.log is not None and not isinstance(self.log, bool):
             raise SpaceError(fault(where, "`log` must be true or false", received=repr(self.log)))
 
     def _with_values(self, parameter: Parameter, values: tuple[Value, ...], where: str) -> Parameter:
-        kind = _kind(parameter)
+        kind = kind_of(parameter)
         for value in values:
-            if not _fits(value, kind):
+            if not fits(value, kind):
                 raise SpaceError(
                     fault(
                         where,
                         f"wrong value for {_described(parameter)}",
                         expected=_IN_WORDS[kind],
                         received=repr(value),
-                        advice=_yaml_advice(value),
+                        advice=yaml_advice(value),
                     )
                 )
         if kind == "float":
@@ -107,7 +107,7 @@ class Override:
         return {name: part for name, part in parts.items() if part is not None}
 
     def _with_range(self, parameter: Parameter, where: str) -> Parameter:
-        kind = _kind(parameter)
+        kind = kind_of(parameter)
         is_range = parameter.kind in ("int", "float")
         if kind not in ("int", "float") or not (is_range or None not in (self.low, self.high)):
             expected = "a list of values" + (
@@ -225,7 +225,7 @@ def _check_range(
         )
 
 
-def _kind(parameter: Parameter) -> str:
+def kind_of(parameter: Parameter) -> str:
     """Returns the kind of the values: of a choice or a fixed value, that of what it holds."""
     if parameter.kind in ("choice", "fixed"):
         kinds = {_KIND_OF_VALUE[type(value)] for value in parameter.values or (parameter.default,)}
@@ -233,7 +233,8 @@ def _kind(parameter: Parameter) -> str:
     return parameter.kind
 
 
-def _fits(value: Any, kind: str) -> bool:
+def fits(value: Any, kind: str) -> bool:
+    """Returns whether a value is of a kind that `kind_of` returned."""
     if isinstance(value, bool):
         return kind == "boolean"
     if kind == "float":
@@ -251,7 +252,7 @@ def _described(parameter: Parameter) -> str:
     return f"`{parameter.name}`, which the model declares as {parameter.kind}"
 
 
-def _yaml_advice(value: object) -> str | None:
+def yaml_advice(value: object) -> str | None:
     """YAML 1.1 reads 1e-3 as a text: say so."""
     if not isinstance(value, str):
         return None

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.errors import StrategyError, did_you_mean, fault
 from hpsearch.legs import Schedule
-from hpsearch.space import Space
+from hpsearch.space import Point, Space, encoded_point
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -45,6 +45,8 @@ class Context:
     seed: int = 0
     epochs: int = 1
     """The most a trial can run."""
+    start: tuple[Point, ...] = ()
+    """Points to try before all others, checked."""
     where: str = "search.strategy"
     """Named in messages, e.g. `experiments/mnist.yaml: search.strategy`."""
 
@@ -105,4 +107,5 @@ def create(section: StrategySection, context: Context) -> Strategy:
         )
         raise StrategyError(message)
     strategy: Strategy = import_module(f"{__name__}.{section.name}").create(section, context)
+    strategy.sampler.begin_with(encoded_point(context.space, point) for point in context.start)
     return strategy
