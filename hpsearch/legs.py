@@ -77,6 +77,11 @@ def read_leg(trial: FrozenTrial | Trial) -> Leg | None:
     return Leg(record["until"], values, tuple(map(tuple, record["spans"])), record["paused"])
 
 
+def has_paused(trial: FrozenTrial) -> bool:
+    """Returns whether a trial has ended a leg."""
+    return bool(trial.user_attrs.get(LEG, {}).get("values"))
+
+
 def begin_leg(trial: Trial, until: int) -> Leg:
     """Notes that a trial begins, or was promoted."""
     before = read_leg(trial) or Leg(until, {})

@@ -18,30 +18,35 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.samplers import BaseSampler
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+from scipy.spatial import KDTree
 
 from hpsearch.errors import StrategyError, fault
 from hpsearch.experiment_search import StrategySection
-from hpsearch.space import Parameter, Value, trial_values
+from hpsearch.space import Parameter, Value
 from hpsearch.strategies import Context, Strategy, options, oracle
 from hpsearch.strategies.coordinates import Array, Coordinates
 from hpsearch.strategies.distinct import DistinctSampler
 from hpsearch.strategies.gaussian_process import GaussianProcess
 from hpsearch.strategies.joint import JointSampler
-from hpsearch.strategies.penalty import advanced, penalised
+from hpsearch.strategies.observations import Known, Observations
 from hpsearch.strategies.pruners import create_pruner
 
 OPTIONS = {"num_initial_points": (int,)}
 SURROGATES = ("gaussian_process", "keras_tuner")
 
-_MOST_OBSERVATIONS = 200
-"""The best and the latest: a process of more would take too long."""
+_MOST_OBSERVATIONS, _MOST_FITTED = 128, 64
+"""Trials that the process knows, and those that its scales are fitted to: the best and the latest. More would
+take too long."""
+_MOST_BELIEVED = 64
+"""Running and paused trials that count with what is expected of them: those of which most is."""
 _SAME = 1e-3
 """Coordinates that differ by less are the same."""
 _CANDIDATES, _AROUND, _ROUNDS, _KEPT = 1024, 384, 4, 6
@@ -85,18 +90,10 @@ def create(section: StrategySection, context: Context) -> Strategy:
 def create_process_sampler(context: Context, initial: int | None = None) -> DistinctSampler:
     """Creates the sampler alone, for any strategy that has one."""
     coordinates = Coordinates(context.space)
-    return DistinctSampler(lambda seed: ProcessSampler(context, coordinates, seed, initial), context.seed)
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What the trials say, the lower the better."""
-
-    features: Array
-    """`(n, dimensions + 1)`, the last one how far a trial was trained: 1 is all."""
-    values: Array
-    unfinished: Array
-    """Features, at full length, of the trials that run or are paused."""
+    observations = Observations(coordinates, context.epochs)
+    return DistinctSampler(
+        lambda seed: ProcessSampler(context, coordinates, observations, seed, initial), context.seed
+    )
 
 
 class ProcessSampler(JointSampler):
@@ -105,32 +102,37 @@ class ProcessSampler(JointSampler):
     Args:
         context: Of the search.
         coordinates: Of its space.
+        observations: Reads the study.
         seed: Of the candidates.
         initial: Trials before the process is fitted. Default: one more than there are hyperparameters.
     """
 
     def __init__(
-        self, context: Context, coordinates: Coordinates, seed: int, initial: int | None = None
+        self,
+        context: Context,
+        coordinates: Coordinates,
+        observations: Observations,
+        seed: int,
+        initial: int | None = None,
     ) -> None:
         super().__init__(seed)
         self._context = context
         self._coordinates = coordinates
+        self._observations = observations
         self._seed = seed
         searched = [parameter for parameter in context.space.parameters if parameter.size != 1]
         self._initial = initial or max(4, len(searched) + 1)
 
     def propose(self, study: Study, trial: FrozenTrial) -> Iterable[tuple[Parameter, Value]]:
         """Asks the process, once there are enough trials."""
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
         coordinates = self._coordinates
         if not coordinates.dimensions:
             return ()
-        known = self._known(study, trial, coordinates)
+        known = self._observations.known(study, trial)
         if len(known.values) < self._initial:
             point = self._spread(coordinates, trial.number)
         else:
-            with threadpool_limits(1):
+            with _threads().limit(limits=1):
                 point = _most_promising(known, coordinates, np.random.default_rng(self._seed))
         return coordinates.values(point).items()
 
@@ -146,47 +148,13 @@ class ProcessSampler(JointSampler):
             point: Array = sequence.random(1)[0]
         return point
 
-    def _known(self, study: Study, trial: FrozenTrial, coordinates: Coordinates) -> _Known:
-        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        rows, values, unfinished = [], [], []
-        trials = study.get_trials(deepcopy=False)
-        for stored, other in zip(trials, penalised(advanced(trials), study.directions), strict=True):
-            if other.number == trial.number or not other.params:
-                continue
-            features = coordinates.features_of(trial_values(other))
-            if stored.state == TrialState.RUNNING:
-                unfinished.append([*features, 1.0])
-            if (seen := self._seen(other, sign)) is not None:
-                rows.append([*features, seen[1]])
-                values.append(sign * seen[0])
-        width = coordinates.dimensions + 1
-        chosen = _chosen(np.array(values))
-        return _Known(
-            np.array(rows).reshape(-1, width)[chosen],
-            np.array(values)[chosen],
-            np.array(unfinished).reshape(-1, width),
-        )
 
-    def _seen(self, trial: FrozenTrial, sign: float) -> tuple[float, float] | None:
-        """Returns a trial's value and how far it was trained, from 0 to 1; None if it says nothing."""
-        if trial.state == TrialState.COMPLETE:
-            return (trial.value, 1.0) if trial.value is not None and math.isfinite(trial.value) else None
-        if trial.state != TrialState.PRUNED or not trial.intermediate_values:
-            return None
-        last = max(trial.intermediate_values)
-        best = min(sign * value for value in trial.intermediate_values.values())
-        share = math.log1p(last) / math.log1p(max(self._context.epochs, last))
-        return (sign * best, share) if math.isfinite(best) else None
+@cache
+def _threads() -> Any:
+    """Finds the libraries that compute with threads, which takes some milliseconds."""
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-
-def _chosen(values: Array) -> NDArray[np.intp]:
-    """Returns which observations are used: of many, the best half and the latest half."""
-    everything = np.arange(len(values))
-    if len(values) <= _MOST_OBSERVATIONS:
-        return everything
-    best = np.argsort(values, kind="stable")[: _MOST_OBSERVATIONS // 2]
-    latest = np.setdiff1d(everything, best)[-(_MOST_OBSERVATIONS - len(best)) :]
-    return np.sort(np.concatenate([best, latest]))
+    return ThreadpoolController()
 
 
 def _standardised(values: Array) -> Array:
@@ -199,32 +167,25 @@ def _standardised(values: Array) -> Array:
     return centred
 
 
-def _most_promising(known: _Known, coordinates: Coordinates, random: np.random.Generator) -> Array:
+def _most_promising(known: Known, coordinates: Coordinates, random: np.random.Generator) -> Array:
     """Returns the point of highest expected improvement, `(dimensions,)`."""
-    values = _standardised(known.values)
-    categorical = np.append(coordinates.categorical, False)
+    tried = KDTree(np.concatenate([known.features[:, :-1], known.unfinished]))
+    known = known.some(_MOST_OBSERVATIONS)
     everything = bool((known.features[:, -1] == 1.0).all())
-    if everything:  # nothing is known of shorter trainings, so it is no coordinate
-        categorical = categorical[:-1]
-        seen, unfinished = known.features[:, :-1], known.unfinished[:, :-1]
-    else:
-        seen, unfinished = known.features, known.unfinished
-    process = GaussianProcess(seen, values, categorical)
-    if len(unfinished):
-        expected, _ = process.predict(unfinished)
-        seen, values = np.concatenate([seen, unfinished]), np.concatenate([values, expected])
-        process = GaussianProcess(seen, values, categorical, fitted=process, certain=len(unfinished))
 
     def complete(features: Array) -> Array:
+        """Adds how far, unless nothing is known of shorter trainings: then it is no coordinate."""
         return features if everything else np.column_stack([features, np.ones(len(features))])
 
+    process = _fitted(known, coordinates.categorical, last=-1 if everything else None)
     at_full_length = np.unique(known.features[:, :-1], axis=0)
     reached, _ = process.predict(complete(at_full_length))
     best = float(reached.min())
-    if len(unfinished):  # nothing is gained beside one of these, if it is as good as expected
-        best = min(best, float(expected.min()))
-
-    tried = np.concatenate([known.features, known.unfinished])[:, :-1]
+    if len(known.unfinished):
+        expected, _ = process.predict(complete(known.unfinished))
+        best = min(best, float(expected.min()))  # nothing is gained beside one, if it is as good as expected
+        believed = np.argsort(expected, kind="stable")[:_MOST_BELIEVED]
+        process = process.believing(complete(known.unfinished[believed]), expected[believed])
 
     def gain(points: Array) -> Array:
         features = coordinates.features(points)
@@ -245,12 +206,20 @@ def _most_promising(known: _Known, coordinates: Coordinates, random: np.random.G
     return chosen
 
 
-def _near(features: Array, tried: Array) -> NDArray[np.bool_]:
-    """Returns which points, `(n, d)`, are as good as the same as one that was tried, `(m, d)`."""
-    near = np.zeros(len(features), dtype=bool)
-    for row in tried:
-        near |= np.abs(features - row).max(axis=1) < _SAME
-    return near
+def _fitted(known: Known, categorical: NDArray[np.bool_], last: int | None) -> GaussianProcess:
+    """Returns the process of what is known; its scales are those of a part, if it is much."""
+    few = known.some(_MOST_FITTED)
+    categorical = np.append(categorical, False)[:last]
+    process = GaussianProcess(few.features[:, :last], _standardised(few.values), categorical)
+    if few is known:
+        return process
+    return GaussianProcess(known.features[:, :last], _standardised(known.values), categorical, fitted=process)
+
+
+def _near(features: Array, tried: KDTree) -> NDArray[np.bool_]:
+    """Returns which points, `(n, d)`, are as good as the same as one that was tried."""
+    distances, _ = tried.query(features, p=math.inf, distance_upper_bound=_SAME)
+    return np.isfinite(distances)
 
 
 def _around(centres: Array, width: float, random: np.random.Generator) -> Array:

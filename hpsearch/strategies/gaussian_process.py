@@ -9,10 +9,12 @@ highest likelihood overfit a few trials. scikit-learn's process takes 2 ms for o
 from __future__ import annotations
 
 import math
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
@@ -31,23 +33,24 @@ class GaussianProcess:
         y: What, `(n,)`, standardised.
         categorical: Which columns are categories, `(d,)`.
         fitted: Another process whose scales to take over. Default: they are fitted.
-        certain: How many of the points, the last ones, were measured without noise. Default: none.
     """
 
     def __init__(
-        self,
-        x: Array,
-        y: Array,
-        categorical: NDArray[np.bool_],
-        *,
-        fitted: GaussianProcess | None = None,
-        certain: int = 0,
+        self, x: Array, y: Array, categorical: NDArray[np.bool_], *, fitted: GaussianProcess | None = None
     ) -> None:
-        self._x = x
         self._categorical = categorical
         self._theta: Array = fitted._theta if fitted is not None else self._fit(x, y)
-        noise = np.full(len(x), self._noise)
-        noise[len(x) - certain :] = _JITTER
+        self._condition(x, y, np.full(len(x), self._noise))
+
+    def believing(self, x: Array, y: Array) -> GaussianProcess:
+        """Returns the process that has been told more, without noise: `(m, d)` and `(m,)`."""
+        told = copy(self)
+        noise = np.concatenate([self._noises, np.full(len(x), _JITTER)])
+        told._condition(np.concatenate([self._x, x]), np.concatenate([self._y, y]), noise)
+        return told
+
+    def _condition(self, x: Array, y: Array, noise: Array) -> None:
+        self._x, self._y, self._noises = x, y, noise
         covariance = self._kernel(self._distances(x, x)) + np.diag(noise)
         self._factor = cholesky(covariance, lower=True, check_finite=False)
         self._alpha = cho_solve((self._factor, True), y, check_finite=False)
@@ -79,8 +82,14 @@ class GaussianProcess:
         return squared
 
     def _kernel(self, squared: Array) -> Array:
-        r = _SQRT5 * np.sqrt(squared)
-        kernel: Array = self._scale * (1.0 + r + r * r / 3.0) * np.exp(-r)
+        r = np.sqrt(squared)
+        r *= _SQRT5
+        kernel: Array = r / 3.0  # in place from here: the matrices are large
+        kernel += 1.0
+        kernel *= r
+        kernel += 1.0
+        kernel *= np.exp(np.negative(r, out=r), out=r)
+        kernel *= self._scale
         return kernel
 
     def _fit(self, x: Array, y: Array) -> Array:
@@ -98,7 +107,7 @@ class GaussianProcess:
         middle, spread = -2.0 * (math.sqrt(2.0) + math.log(d) / 2.0), 2.0 * math.sqrt(3.0)
         means = np.array([*[middle] * d, 0.0, _NOISE_PRIOR[0]])
         deviations = np.array([*[spread] * d, 1.0, _NOISE_PRIOR[1]])
-        identity = np.eye(n)
+        diagonal = np.arange(n)
 
         def loss(theta: Array) -> tuple[float, Array]:
             scale, noise = math.exp(theta[-2]), math.exp(theta[-1]) + _JITTER
@@ -106,11 +115,13 @@ class GaussianProcess:
             r = _SQRT5 * np.sqrt(weights @ each).reshape(n, n)
             decay = scale * np.exp(-r)
             kernel = decay * (1.0 + r + r * r / 3.0)
+            noisy = kernel.copy()
+            noisy[diagonal, diagonal] += noise
             try:
-                factor = cholesky(kernel + noise * identity, lower=True, check_finite=False)
+                factor = cholesky(noisy, lower=True, overwrite_a=True, check_finite=False)
             except np.linalg.LinAlgError:
                 return 1e10, np.zeros_like(theta)
-            inverse = cho_solve((factor, True), identity, check_finite=False)
+            inverse = _inverse(factor)
             alpha = inverse @ y
             outer = inverse - np.outer(alpha, alpha)
             slope = (outer * (decay * (1.0 + r) * (-5.0 / 6.0))).reshape(-1)
@@ -129,3 +140,10 @@ class GaussianProcess:
         )
         theta: Array = found.x
         return theta
+
+
+def _inverse(factor: Array) -> Array:
+    """Returns the inverse of the matrix whose lower Cholesky factor this is, `(n, n)`."""
+    lower, _ = dpotri(factor, lower=True)
+    inverse: Array = np.tril(lower) + np.tril(lower, -1).T
+    return inverse

@@ -19,7 +19,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.legs import read_leg
+from hpsearch.legs import has_paused
 from hpsearch.trial_record import read_infeasible
 
 if TYPE_CHECKING:
@@ -89,12 +89,7 @@ def penalised(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection
 
 def advanced(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Returns the trials, those that have reached a rung as pruned there: what they reached says enough."""
-    return [_pruned(t) if t.state == TrialState.RUNNING and _has_paused(t) else t for t in trials]
-
-
-def _has_paused(trial: FrozenTrial) -> bool:
-    leg = read_leg(trial)
-    return leg is not None and bool(leg.values)
+    return [_pruned(t) if t.state == TrialState.RUNNING and has_paused(t) else t for t in trials]
 
 
 def _pruned(trial: FrozenTrial) -> FrozenTrial:
