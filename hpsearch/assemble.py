@@ -88,6 +88,8 @@ def _search(experiment: Experiment, folder: StudyFolder, listener: Listener) -> 
         with _named(experiment):
             tracker.open_study(record_of(experiment, folder, study.user_attrs[STUDY_FACTS]))
         write_text(folder.path / "experiment.yaml", experiment.to_yaml())
+        if experiment.search.strategy.name == "auto":
+            listener.on_message(f"Strategy: {report.strategy.summary}.")
         for warning in report.warnings:
             listener.on_message(warning)
         end = None

@@ -11,7 +11,7 @@ from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
 from hpsearch.objective import Objective, resolve
 from hpsearch.space import Point, Space, check_overrides, check_points, default_point
-from hpsearch.strategies import Context, Strategy
+from hpsearch.strategies import Budget, Context, Strategy
 from hpsearch.trial import Failure, Probe, ProbeResult
 
 
@@ -54,6 +54,8 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         directions=tuple(objective.direction for objective in objectives),
         seed=experiment.search.seed,
         epochs=_most_epochs(experiment, space),
+        budget=Budget(experiment.search.trials, experiment.search.total_epochs, experiment.search.timeout_s),
+        resumes=not probe.any_metric,
         start=_start(experiment, space, any_name=probe.any_metric),
         where=f"{experiment.where}: search.strategy",
     )

@@ -25,7 +25,7 @@ Pruner = Literal[
     "threshold",
     "wilcoxon",
 ]
-StrategyName = Literal["grid", "random", "bayesian", "hyperband", "asha", "optuna"]
+StrategyName = Literal["auto", "grid", "random", "bayesian", "hyperband", "asha", "optuna"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -33,7 +33,8 @@ Seconds = Annotated[float, Field(gt=0)]
 class StrategySection(Section):
     """How points are proposed and trials pruned."""
 
-    name: StrategyName = "optuna"
+    name: StrategyName = "auto"
+    """Default: `auto`, which chooses by space and budget; `optuna` if a sampler or pruner is named."""
     sampler: Annotated[
         str | dict[str, Any] | None,
         as_plug_in(Sampler),
@@ -46,6 +47,13 @@ class StrategySection(Section):
     """A name, or a mapping of `name` and arguments. Default: `none`."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the strategy."""
+
+    @model_validator(mode="after")
+    def _is_optunas(self) -> Self:
+        named = "name" in self.model_fields_set
+        if not named and (self.sampler is not None or self.pruner is not None):
+            object.__setattr__(self, "name", "optuna")
+        return self
 
 
 class SearchSection(Section):

@@ -23,6 +23,7 @@ from hpsearch.testing.simulated import SimulatedSearch
 
 TRAININGS = (2, 5, 10, 20, 50)
 STRATEGIES = {
+    "auto": "auto",
     "random": "random",
     "tpe": "optuna",
     "hyperband": "hyperband",
@@ -40,7 +41,7 @@ PLAIN = {
     "plain_tpe_hyperband": lambda: {"pruner": optuna.pruners.HyperbandPruner(max_resource=lcbench.EPOCHS)},
 }
 """Optuna alone, as its tutorial has it."""
-DEFAULT = ("random", "plain_tpe", "plain_tpe_hyperband", "asha_random", "bayesian", "asha")
+DEFAULT = ("random", "plain_tpe", "plain_tpe_hyperband", "asha_random", "bayesian", "asha", "auto")
 
 
 @cache

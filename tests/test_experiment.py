@@ -42,7 +42,7 @@ def test_the_shortest_file(tmp_path):
     assert experiment.model.name == "mlp"
     assert experiment.data.name == "digits"
     assert [each.metric for each in experiment.objective] == ["val_f1_macro"]
-    assert experiment.search.strategy.name == "optuna"
+    assert experiment.search.strategy.name == "auto"
     assert experiment.search.trials == DEFAULT_TRIALS
     assert experiment.where == str(tmp_path / "mine.yaml")
 
@@ -344,7 +344,7 @@ def test_settings_are_flat():
     assert settings["model.name"] == "mlp"
     assert settings["objective"] == "val_loss"
     assert settings["search.trials"] == 4
-    assert settings["search.strategy.name"] == "optuna"
+    assert settings["search.strategy.name"] == "auto"
     assert settings["search.space.units"] == "[32, 64]"
     assert settings["training.epochs"] == 3
     assert all(isinstance(value, bool | int | float | str) for value in settings.values())

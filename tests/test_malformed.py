@@ -175,7 +175,7 @@ FILES = {
     # names
     "unknown strategy": (
         search("strategy: randm"),
-        "unknown value; expected one of grid, random, bayesian, hyperband, asha, optuna",
+        "unknown value; expected one of auto, grid, random, bayesian, hyperband, asha, optuna",
         "received 'randm'. Did you mean `random`?",
     ),
     "unknown sampler": (

@@ -7,6 +7,7 @@ A strategy is a module of this folder with a function
 that raises a `StrategyError` where the experiment asks for what it cannot do. `StrategyContract` in
 `hpsearch.testing.strategies` is its law; adding one is adding a file.
 
+    auto        one of the others, by space and budget
     grid        every combination once, in order
     random      independent draws
     bayesian    a Gaussian process, ours or Keras Tuner's
@@ -35,6 +36,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What ends a search; all None: the space."""
+
+    trials: int | None = None
+    total_epochs: int | None = None
+    timeout_s: float | None = None
+
+    def covers(self, trials: int, epochs: int) -> bool:
+        """Returns whether it is enough for so many trials of so many epochs, as far as one can know."""
+        enough = self.trials is None or trials <= self.trials
+        enough = enough and (self.total_epochs is None or trials * epochs <= self.total_epochs)
+        return enough and (self.timeout_s is None or self.trials is not None)
+
+    def counts_trials(self, epochs: int) -> bool:
+        """Returns whether the number of trials will end the search, if each runs so many epochs."""
+        if self.trials is None:
+            return (self.total_epochs, self.timeout_s) == (None, None)
+        return self.total_epochs is None or self.trials * epochs <= self.total_epochs
+
+
+@dataclass(frozen=True)
 class Context:
     """What a strategy may know of the search."""
 
@@ -45,6 +67,9 @@ class Context:
     seed: int = 0
     epochs: int = 1
     """The most a trial can run."""
+    budget: Budget = Budget()
+    resumes: bool = True
+    """Whether a trial that pauses goes on where it was; one with a `fit` of its own begins anew."""
     start: tuple[Point, ...] = ()
     """Points to try before all others, checked."""
     where: str = "search.strategy"

@@ -240,7 +240,7 @@ def _log_expected_improvement(mean: Array, deviation: Array, best: float) -> Arr
 
     z = (best - mean) / deviation
     density = -0.5 * z * z - 0.5 * math.log(2.0 * math.pi)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = -np.abs(z) * np.exp(log_ndtr(z) - density)
         near = np.log(np.exp(density) + z * np.exp(log_ndtr(z)))
         below = density + np.log1p(ratio)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from unittest.mock import create_autospec
@@ -20,11 +20,11 @@ from hpsearch.listener import Listener
 from hpsearch.objective import Objective
 from hpsearch.plan import End, Plan
 from hpsearch.policies import policies
-from hpsearch.strategies import Context
+from hpsearch.strategies import Budget, Context
 from hpsearch.study import StudyFolder
 from hpsearch.testing.simulation import Curves, SimulatedExecutor, VirtualClock
 from hpsearch.tracking import Tracker
-from hpsearch.trial import Epoch
+from hpsearch.trial import Epoch, Value
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -86,6 +86,8 @@ class SimulatedSearch:
     slots: int = 1
     seed: int = 0
     startup_s: float = 0.0
+    start: Sequence[Mapping[str, Value]] = ()
+    """Points to try first."""
     storage: BaseStorage | None = None
     """Default: memory."""
     moments: Sequence[Moment] = field(default_factory=list)
@@ -94,7 +96,9 @@ class SimulatedSearch:
     def run(self) -> End:
         """Runs the driver until it ends; returns why."""
         section = {"name": self.strategy} if isinstance(self.strategy, str) else self.strategy
-        context = Context(self.space, (self.direction,), self.seed, self.epochs)
+        budget = Budget(self.trials, self.total_epochs, self.timeout_s)
+        context = Context(self.space, (self.direction,), self.seed, self.epochs, budget)
+        context = replace(context, start=tuple(self.start))
         strategy = strategies.create(StrategySection(**section), context)
         clock = VirtualClock()
         executor = SimulatedExecutor(

@@ -23,13 +23,12 @@ WHERE = "x.yaml: search.strategy"
 
 def create(*parameters, directions=("minimize",), epochs=27, **section):
     context = Context(Space(parameters), directions, epochs=epochs, where=WHERE)
-    return strategies.create(
-        StrategySection.model_construct(**{**StrategySection().model_dump(), **section}), context
-    )
+    defaults = StrategySection(name="optuna").model_dump()
+    return strategies.create(StrategySection.model_construct(**{**defaults, **section}), context)
 
 
 def test_strategies_are_found_in_their_folder():
-    assert strategies.names() == ("asha", "bayesian", "grid", "hyperband", "optuna", "random")
+    assert strategies.names() == ("asha", "auto", "bayesian", "grid", "hyperband", "optuna", "random")
 
 
 def test_driver_side_loads_neither_tensorflow_nor_torch():
@@ -133,7 +132,7 @@ class TestSamplers:
 @pytest.mark.parametrize(
     ("parameters", "section", "message"),
     [
-        ((UNITS,), {"name": "optna"}, ".name: unknown strategy; expected one of `asha`, `bayesian`, `grid`, `hyperband`, `optuna`, `random`; received optna. Did you mean `optuna`?"),
+        ((UNITS,), {"name": "optna"}, ".name: unknown strategy; expected one of `asha`, `auto`, `bayesian`, `grid`, `hyperband`, `optuna`, `random`; received optna. Did you mean `optuna`?"),
         ((UNITS,), {"sampler": "tpee"}, ".sampler: unknown sampler; expected one of `tpe`, `gp`, `cmaes`, `nsgaii`, `nsgaiii`, `qmc`, `random`; received tpee. Did you mean `tpe`?"),
         ((UNITS,), {"pruner": "medain"}, ".pruner: unknown pruner; expected one of `none`, `median`, `percentile`, `successive_halving`, `hyperband`, `patient`, `threshold`, `wilcoxon`; received medain. Did you mean `median`?"),
         ((UNITS,), {"sampler": {"n_startup_trials": 3}}, ".sampler: no name; expected a name, or `{name: ..., option: ...}`; received {'n_startup_trials': 3}."),
