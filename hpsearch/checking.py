@@ -12,6 +12,7 @@ from hpsearch.experiment import Experiment
 from hpsearch.objective import Objective, resolve
 from hpsearch.space import Point, Space, check_overrides, check_points, default_point
 from hpsearch.strategies import Budget, Context, Strategy
+from hpsearch.strategies.earlier import good_points
 from hpsearch.trial import Failure, Probe, ProbeResult
 
 
@@ -56,6 +57,13 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         epochs=_most_epochs(experiment, space),
         budget=Budget(experiment.search.trials, experiment.search.total_epochs, experiment.search.timeout_s),
         resumes=not probe.any_metric,
+        guests=good_points(
+            experiment.search.warm_start or (),
+            Path(experiment.workdir),
+            space,
+            objectives,
+            f"{experiment.where}: search.warm_start",
+        ),
         start=_start(experiment, space, any_name=probe.any_metric),
         where=f"{experiment.where}: search.strategy",
     )

@@ -86,6 +86,13 @@ class SearchSection(Section):
     name is chosen by the strategy. A study that goes on tries those that are new."""
     defaults_first: bool = False
     """Whether the very first trial has the defaults that the model declares."""
+    warm_start: Annotated[
+        tuple[str, ...] | None,
+        BeforeValidator(as_points, json_schema_input_type=list[str] | None),
+        Expected("a list of studies, by name or folder"),
+    ] = None
+    """Earlier studies of the same objective. Their best points, five at most, are tried in turn with the
+    strategy's own, as long as they are no worse."""
     max_failures_in_a_row: Count = 5
     """Failed trials after which the search stops; infeasible ones count until a trial has ended well."""
     on_failure: FailureSection = FailureSection()

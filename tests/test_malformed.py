@@ -127,6 +127,10 @@ FILES = {
     ),
     "start with a list": (search("start: [{lr: 1}, {lr: [1]}]"), "search.start[1].lr: wrong type"),
     "start without values": (search("start: [{}]"), "search.start[0]: must not be empty"),
+    "warm start by a name alone": (
+        search("warm_start: other"),
+        "search.warm_start: wrong type; expected a list of studies, by name or folder; received 'other'",
+    ),
     "space as a list": (search("space: [a]"), "search.space: wrong type; expected a mapping; received ['a']"),
     "early stopping as a number": (
         text(training="{early_stopping: 5}"),

@@ -19,7 +19,7 @@ that raises a `StrategyError` where the experiment asks for what it cannot do. `
 from __future__ import annotations
 
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,8 @@ class Context:
     """Whether a trial that pauses goes on where it was; one with a `fit` of its own begins anew."""
     start: tuple[Point, ...] = ()
     """Points to try before all others, checked."""
+    guests: tuple[Point, ...] = ()
+    """Good points of earlier studies, to be tried in turn with the strategy's own."""
     where: str = "search.strategy"
     """Named in messages, e.g. `experiments/mnist.yaml: search.strategy`."""
 
@@ -131,6 +133,12 @@ def create(section: StrategySection, context: Context) -> Strategy:
             advice=did_you_mean(section.name, names()),
         )
         raise StrategyError(message)
+    from hpsearch.strategies.beginning import Beginning
+
     strategy: Strategy = import_module(f"{__name__}.{section.name}").create(section, context)
-    strategy.sampler.begin_with(encoded_point(context.space, point) for point in context.start)
-    return strategy
+    start = [encoded_point(context.space, point) for point in context.start]
+    guests = [encoded_point(context.space, point) for point in context.guests]
+    strategy.sampler.begin(Beginning(start, guests))
+    if not guests:
+        return strategy
+    return replace(strategy, summary=f"{strategy.summary}, {len(guests)} points of earlier studies")

@@ -9,8 +9,7 @@ gives way to the nearest one (of a category: to any one) with which something is
 
 *Finite*: `exhausted` says when nothing is left. The sampler never stops a study itself.
 
-*Begun where asked*: `begin_with` names points to try before all others. The study notes which trial has
-which, so each is tried once, however often the search is interrupted; new ones may be added between.
+*Begun where asked*: trials begin with the points of `beginning.py`, as long as there are any.
 
 To Optuna it has no relative search space: it asks the inner sampler for one itself, once a trial, keeps
 what that proposed in the trial, and hands the values out one by one as the model declares them.
@@ -21,10 +20,9 @@ what that proposed in the trial, and hands the values out one by one as the mode
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -37,6 +35,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.space import SpaceExhausted
+from hpsearch.strategies.beginning import Beginning
 from hpsearch.strategies.visited import Visited, index_of, value_at
 
 Factory = Callable[[int], BaseSampler]
@@ -44,9 +43,6 @@ Factory = Callable[[int], BaseSampler]
 
 PROPOSAL = "hpsearch:proposal"
 """System attribute of a trial: the values its sampler proposed together, by label."""
-
-START = "hpsearch:start"
-"""System attribute of a trial: the point it was told to begin with, as JSON."""
 
 
 @dataclass
@@ -56,8 +52,6 @@ class _Memory:
     visited: Visited = field(default_factory=Visited)
     proposals: dict[int, dict[str, Any]] = field(default_factory=dict)
     """By number, of running trials."""
-    begun: set[str] | None = None
-    """Points that a trial was told to begin with; None before the study was asked."""
 
 
 class DistinctSampler(BaseSampler):
@@ -74,16 +68,12 @@ class DistinctSampler(BaseSampler):
         self._factory = factory
         self._seed = seed
         self._in_order = in_order
-        self._start: dict[str, dict[str, Any]] = {}
+        self._beginning = Beginning()
         self._reset()
 
-    def begin_with(self, points: Iterable[dict[str, Any]]) -> None:
-        """Has the first trials begin with these points, in their order; what they lack is sampled.
-
-        Args:
-            points: Values as the study stores them, by label.
-        """
-        self._start = {json.dumps(point, sort_keys=True): point for point in points}
+    def begin(self, beginning: Beginning) -> None:
+        """Has trials begin with given points; what a point lacks is sampled."""
+        self._beginning = beginning
 
     def exhausted(self, study: Study) -> bool:
         """Returns whether every combination was tried or is being tried.
@@ -115,7 +105,7 @@ class DistinctSampler(BaseSampler):
         if proposal is None:
             space = inner.infer_relative_search_space(study, trial)
             proposal = {label: _plain(v) for label, v in inner.sample_relative(study, trial, space).items()}
-            proposal |= self._beginning(study, trial)
+            proposal |= self._beginning.point(study, trial)
             if proposal:
                 study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, proposal)
         with self._lock:
@@ -165,7 +155,7 @@ class DistinctSampler(BaseSampler):
         return str(self._inner(0))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: self.__dict__[key] for key in ("_factory", "_seed", "_in_order", "_start")}
+        return {key: self.__dict__[key] for key in ("_factory", "_seed", "_in_order", "_beginning")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -177,23 +167,6 @@ class DistinctSampler(BaseSampler):
 
     def _remember(self, study: Study) -> _Memory:
         return self._memory.setdefault(study._storage, {}).setdefault(study._study_id, _Memory())
-
-    def _beginning(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-        """Returns the point that the trial is told to begin with: its own, or the first that no trial has."""
-        if not self._start:
-            return {}
-        with self._lock:
-            memory = self._remember(study)
-            if memory.begun is None:
-                memory.begun = {t.system_attrs[START] for t in _trials(study) if START in t.system_attrs}
-            key = trial.system_attrs.get(START) or next(
-                (k for k in self._start if k not in memory.begun), None
-            )
-            if key is None:
-                return {}
-            memory.begun.add(key)
-        study._storage.set_trial_system_attr(trial._trial_id, START, key)
-        return dict(self._start.get(key, {}))
 
     def _proposed(self, study: Study, trial: FrozenTrial, label: str, distribution: BaseDistribution) -> Any:
         proposal = self._remember(study).proposals.get(trial.number, {})

@@ -88,6 +88,8 @@ class SimulatedSearch:
     startup_s: float = 0.0
     start: Sequence[Mapping[str, Value]] = ()
     """Points to try first."""
+    guests: Sequence[Mapping[str, Value]] = ()
+    """Good points of earlier studies."""
     storage: BaseStorage | None = None
     """Default: memory."""
     moments: Sequence[Moment] = field(default_factory=list)
@@ -98,7 +100,7 @@ class SimulatedSearch:
         section = {"name": self.strategy} if isinstance(self.strategy, str) else self.strategy
         budget = Budget(self.trials, self.total_epochs, self.timeout_s)
         context = Context(self.space, (self.direction,), self.seed, self.epochs, budget)
-        context = replace(context, start=tuple(self.start))
+        context = replace(context, start=tuple(self.start), guests=tuple(self.guests))
         strategy = strategies.create(StrategySection(**section), context)
         clock = VirtualClock()
         executor = SimulatedExecutor(
