@@ -81,7 +81,7 @@ def open_ui(
         process = _start(store, host, port, log)
         try:
             _wait_until_ready(process, url, log)
-            say(f"MLflow shows {store.shown} at {url}  (Ctrl-C ends it)")
+            say(f"MLflow shows {store.shown} at {url}: choose `Model training` there. Ctrl-C ends it.")
             if process.wait() != 0:
                 raise _died(log)
         except KeyboardInterrupt:
