@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.tracking import StudyRecord
 from hpsearch.tracking.entities import TAG_LENGTH, Names, shorten
+from hpsearch.tracking.notes import run_link, version_link
 from hpsearch.tracking.registry import ALIAS, Registration
 from hpsearch.trial import TrialState
 
@@ -50,12 +51,8 @@ def leaderboard(
         f"**{record.strategy}** search for {objectives} on **{record.data.name}**: {known or 'no'} trials"
     ]
     if champion is not None:
-        link = f"#/models/{champion.name}/versions/{champion.version}"
-        lines += [
-            "",
-            f"Champion: trial {champion.trial}, [{champion.name} version {champion.version}]({link}), "
-            f"`models:/{champion.name}@{ALIAS}`",
-        ]
+        link = version_link(champion.name, champion.version)
+        lines += ["", f"Champion: trial {champion.trial}, {link}, `models:/{champion.name}@{ALIAS}`"]
     if ranked:
         lines += ["", "| # | trial | " + " | ".join(columns) + " | epochs | seconds | hyperparameters |"]
         lines += ["| --- " * (len(columns) + 5) + "|"]
@@ -64,7 +61,7 @@ def leaderboard(
         values = [f"{run.metrics.get(column, math.nan):.4f}" for column in columns]
         epochs, seconds = (run.metrics.get(name, math.nan) for name in ("epochs", "duration_s"))
         params = ", ".join(f"{name}={_brief(value)}" for name, value in run.params.items())
-        link = f"[trial-{number:04d}](#/experiments/{experiment_id}/runs/{run.run_id})"
+        link = run_link(f"trial-{number:04d}", experiment_id, run.run_id)
         cells = [str(place), link, *values, f"{epochs:.0f}", f"{seconds:.1f}", _cell(shorten(params, 300))]
         lines.append("| " + " | ".join(cells) + " |")
     return shorten("\n".join(lines), TAG_LENGTH)

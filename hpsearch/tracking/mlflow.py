@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hpsearch.tracking")
 
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""What else MLflow's interface guesses at: that it holds trained models, and no LLM's traces."""
+
 
 class MlflowTracker:
     """Sends the records of one study to MLflow.
@@ -168,7 +171,7 @@ class MlflowTracker:
             root = self._store.artifact_root
             location = None if root is None else (root / quote(self._experiment, safe=" ")).as_uri()
             try:
-                return str(client.create_experiment(self._experiment, artifact_location=location))
+                return str(client.create_experiment(self._experiment, location, tags=_EXPERIMENT_TAGS))
             except MlflowException:  # another process was faster
                 found = client.get_experiment_by_name(self._experiment)
                 if found is None:

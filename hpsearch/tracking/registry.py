@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,18 +33,26 @@ def model_name(name: str) -> str:
 
 
 def register(
-    client: MlflowClient, message: Crown, record: StudyRecord, run_id: str, model_id: str
+    client: MlflowClient, message: Crown, record: StudyRecord, run_id: str, model_id: str, study: str
 ) -> Registration:
-    """Registers the trial's model, or finds the version it has, and gives it the alias `champion`."""
+    """Registers the trial's model, or finds the version it has, and gives it the alias `champion`.
+
+    Args:
+        client: Of the store.
+        message: Says which trial, and the registered model's name.
+        record: Of the study.
+        run_id: The trial's run.
+        model_id: Its LoggedModel.
+        study: The link to the study's run, for the description.
+    """
     name = model_name(message.name)
     champion = message.champion
     version = _find(client, name, run_id) or _create(client, name, record, run_id, model_id)
     tags = {"hpsearch.study": record.name, "hpsearch.study_id": record.id, "hpsearch.trial": champion.trial}
-    tested = champion.evaluation.metrics if champion.evaluation is not None else {}
-    for key, value in {**tags, **tested}.items():
+    for key, value in {**tags, **_tested(champion)}.items():
         if version.tags.get(key) != str(value):
             client.set_model_version_tag(name, version.version, key, str(value))
-    text = _description(champion, record)
+    text = _description(champion, study)
     if version.description != text:
         client.update_model_version(name, version.version, description=text)
     client.set_registered_model_alias(name, ALIAS, version.version)
@@ -81,17 +90,22 @@ def _create(client: MlflowClient, name: str, record: StudyRecord, run_id: str, m
     return client.create_model_version(name, source, run_id, model_id=model_id, await_creation_for=30)
 
 
-def _description(champion: Champion, record: StudyRecord) -> str:
-    def listed(values: dict[str, float]) -> str:
+def _tested(champion: Champion) -> dict[str, float]:
+    """Returns the test metrics without those of single classes, which may be hundreds; the runs have them."""
+    if champion.evaluation is None:
+        return {}
+    sought = {f"test_{metric.removeprefix('val_')}" for metric in champion.metrics}
+    metrics = champion.evaluation.metrics.items()
+    return {name: value for name, value in metrics if "_class_" not in name or name in sought}
+
+
+def _description(champion: Champion, study: str) -> str:
+    def listed(values: Mapping[str, float]) -> str:
         return ", ".join(f"{name} {value:.4g}" for name, value in values.items())
 
-    text = f"Trial {champion.trial} of the study {record.name}: {listed(dict(champion.metrics))}."
-    if champion.evaluation is not None:
-        # Those of single classes, which may be hundreds, are among the tags.
-        sought = {f"test_{metric.removeprefix('val_')}" for metric in champion.metrics}
-        tested = champion.evaluation.metrics.items()
-        shown = {name: value for name, value in tested if "_class_" not in name or name in sought}
-        text += f" On the test data: {listed(shown)}."
+    text = f"Trial {champion.trial} of the study {study}: {listed(champion.metrics)}."
+    if tested := _tested(champion):
+        text += f" On the test data: {listed(tested)}."
     for export in champion.exports:
         text += f" Exported as {export.format}: {Path(export.path).name}, {export.size_bytes} bytes."
     return text

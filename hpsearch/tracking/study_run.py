@@ -11,6 +11,7 @@ from hpsearch.tracking import StudyRecord
 from hpsearch.tracking.entities import Names, origin, to_dataset, to_metrics, to_params, to_tags
 from hpsearch.tracking.leaderboard import leaderboard
 from hpsearch.tracking.messages import Best, Close, Crown, Files, Message
+from hpsearch.tracking.notes import NOTE, run_link
 from hpsearch.tracking.registry import Registration, register, upload_champion
 from hpsearch.tracking.store import masked
 from hpsearch.tracking.trial_runs import BEST, TrialRuns
@@ -61,7 +62,7 @@ class StudyRun:
         elif run.info.status != "RUNNING":
             self._client.update_run(run.info.run_id, status="RUNNING")
         self.run_id = run.info.run_id
-        self._note = run.data.tags.get("mlflow.note.content", "")
+        self._note = run.data.tags.get(NOTE, "")
         self._metrics = dict(run.data.metrics)
         if _COUNTED in self._metrics:
             self._steps = {metric.step for metric in self._client.get_metric_history(self.run_id, _COUNTED)}
@@ -157,7 +158,8 @@ class StudyRun:
             new = [metric for metric in metrics if self._metrics.get(metric.key) != metric.value]
             self._client.log_batch(self.run_id, metrics=new)
             self._metrics.update((metric.key, metric.value) for metric in new)
-        self._champion = register(self._client, message, self._record, run.run_id, model_id)
+        study = run_link(self._record.name, self._experiment_id, self.run_id)
+        self._champion = register(self._client, message, self._record, run.run_id, model_id, study)
         self.trials.mark_champion(message.champion.trial)
         tags = {"hpsearch.champion_trial": message.champion.trial, "hpsearch.champion_run": run.run_id}
         self._client.log_batch(self.run_id, tags=to_tags(tags))
@@ -168,5 +170,5 @@ class StudyRun:
             self._record, self.trials.runs, self._counts, self._experiment_id, self._names, self._champion
         )
         if note != self._note:
-            self._client.set_tag(self.run_id, "mlflow.note.content", note)
+            self._client.set_tag(self.run_id, NOTE, note)
             self._note = note

@@ -18,6 +18,7 @@ from hpsearch.tracking import StudyRecord
 from hpsearch.tracking.entities import Names, origin, to_dataset, to_metrics, to_params, to_tags
 from hpsearch.tracking.messages import Finish, Interrupt, Message, Start
 from hpsearch.tracking.models import log_model
+from hpsearch.tracking.notes import NOTE, run_link, trial_note
 from hpsearch.trial import MODEL_FILE, Epoch, Result, TrialSpec, TrialState, Value
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class TrialRuns:
         self._parent_id = parent_id
         self._record = record
         self._names = names
+        self._study = run_link(record.name, experiment_id, parent_id)
         self._tried: set[int] = set()
         self.runs: dict[int, TrialRun] = {}
 
@@ -123,7 +125,8 @@ class TrialRuns:
             run.status, run.state = "RUNNING", "RUNNING"
         self._client.log_inputs(run.run_id, datasets=[to_dataset(self._record.data)])
         params = _missing_params(run, spec.params)
-        tags = to_tags({"hpsearch.seed": spec.seed, "hpsearch.folder": spec.folder})
+        note = trial_note(spec, self._study, self._record.objectives)
+        tags = to_tags({"hpsearch.seed": spec.seed, "hpsearch.folder": spec.folder, NOTE: note})
         self._client.log_batch(run.run_id, params=params, tags=tags)
         run.params.update((param.key, param.value) for param in params)
 
@@ -159,6 +162,7 @@ class TrialRuns:
         tags: dict[str, object] = {"hpsearch.state": str(state), "hpsearch.seed": spec.seed}
         tags["hpsearch.folder"] = spec.folder
         tags["hpsearch.attempts"] = spec.attempt
+        tags[NOTE] = trial_note(spec, self._study, self._record.objectives, state, outcome)
         files = set(_ALWAYS_KEPT)
         final: dict[str, float] = {}
         if isinstance(outcome, Result):
@@ -180,8 +184,6 @@ class TrialRuns:
             params = _missing_params(run, spec.params)
             tags["hpsearch.failure_kind"] = str(outcome.kind)
             tags["hpsearch.failure_cause"] = outcome.cause
-            often = f", after {spec.attempt} attempts" if spec.attempt > 1 else ""
-            tags["mlflow.note.content"] = f"**Failed** ({outcome.kind}{often}): {outcome.cause}"
             if outcome.detail:
                 self._client.log_text(run.run_id, outcome.detail, "failure.txt")
         for name in sorted(files - {MODEL_FILE}):

@@ -81,7 +81,7 @@ def open_ui(
         process = _start(store, host, port, log)
         try:
             _wait_until_ready(process, url, log)
-            say(f"MLflow shows {store.shown} at {url}  (Ctrl-C ends it)")
+            say(f"MLflow shows {store.shown} at {url}: choose `Model training` there. Ctrl-C ends it.")
             if process.wait() != 0:
                 raise _died(log)
         except KeyboardInterrupt:
@@ -97,11 +97,12 @@ def _start(store: Store, host: str, port: int, log: IO[str]) -> subprocess.Popen
         "MLFLOW_BACKEND_STORE_URI": store.uri,  # not an argument: it may hold a password
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes that nothing here needs
     }
+    mlflow = [sys.executable, "-m", "hpsearch.tracking.serve", "server"]
     return subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"],
+        [*mlflow, "--host", host, "--port", str(port), "--workers", "1"],
         env=environment,
         cwd=None if store.database is None else store.database.parent,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # closed when this process ends, however it does: then the server ends too
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # so that the server and its workers can be ended together
@@ -146,7 +147,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         deadline_s = time.monotonic() + patience_s
         while time.monotonic() < deadline_s and _alive(process):
             time.sleep(0.05)
-    process.wait()
+    process.communicate()  # waits, and closes its standard input
 
 
 def _alive(process: subprocess.Popen[bytes]) -> bool:

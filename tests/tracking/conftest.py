@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -60,13 +59,8 @@ class Server:
         started = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(number)
         code = self.process.wait(20)
-        if number == signal.SIGKILL:  # nobody was left to end what it had started
-            for process in started:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-        deadline_s = time.monotonic() + 10
-        while self.is_listening() and time.monotonic() < deadline_s:  # its port may close a moment later
-            time.sleep(0.05)
+        _, left = psutil.wait_procs(started, timeout=10)
+        assert not left, "it left processes behind"
         return code
 
     def is_listening(self) -> bool:
