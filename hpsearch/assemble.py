@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +18,10 @@ from hpsearch.analysis.updates import ReportUpdates
 from hpsearch.checking import CheckReport, check_on, error_of
 from hpsearch.disk import is_full
 from hpsearch.driver import Search, trial_seed
-from hpsearch.errors import ExportError, SearchError, StudyError, UsageError, fault
+from hpsearch.errors import ExportError, SearchError, UsageError, fault
 from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
-from hpsearch.export import formats
+from hpsearch.exporting import export_jobs, refusal
 from hpsearch.files import write_text
 from hpsearch.jobs import perform, warm_up
 from hpsearch.listener import Listener, Together
@@ -33,7 +33,7 @@ from hpsearch.retention import Retention
 from hpsearch.study import STUDY_FACTS, Study, StudyFolder, find_study
 from hpsearch.tracking import Tracker
 from hpsearch.tracking.store import resolve
-from hpsearch.trial import Epoch, Export, ExportResult, Failure, Job, Outcome, TrialSpec
+from hpsearch.trial import Epoch, ExportResult, Failure, FailureKind, Job, Outcome, TrialSpec
 from hpsearch.trial_view import TrialView
 
 
@@ -151,50 +151,67 @@ def checked(experiment: Experiment) -> Iterator[tuple[CheckReport, Callable[...,
 
 
 def export_model(
-    study: Study, *, trial: int | None = None, fmt: str = "float32", output: str | Path | None = None
+    study: Study,
+    *,
+    trial: int | None = None,
+    fmt: str = "float32",
+    output: str | Path | None = None,
+    integer_io: bool | None = None,
 ) -> ExportResult:
     """Exports a trial's model to a file that was loaded, run and compared with Keras on real samples.
 
     Args:
         study: A study whose search has ended, so that test samples exist.
         trial: Its number. Default: the champion.
-        fmt: As in `export.formats`: `float32` (LiteRT), `keras`, `h5`, `architecture` or `weights`.
+        fmt: As in `export.formats`: `float32`, `int8` (LiteRT), `keras`, ...
         output: The file to write. Default: in the study's folder.
+        integer_io: As in `export.integer_io`. Default: what the experiment says.
 
     Raises:
         StudyError: The study has no champion yet, or no such trial with a model.
         UsageError: There is no such format, or the file has another ending.
         ExportError: The file is not right; none was written.
     """
-    record = study.champion
-    if record is None:
-        what = "nothing to export yet: the search has not ended"
-        raise StudyError(fault(f"study {study.name}", what, advice="Run it to its end: `hpsearch run`."))
-    number = record["trial"] if trial is None else trial
-    model = study.model_file(number)
-    folder = study.files
-    default = folder.champion / f"{study.name}-{number:04d}-{fmt}{formats.find(fmt).suffix}"
-    target = Path(output).absolute() if output else default
-    formats.check_target(fmt, target)
-    experiment = Experiment.load(study.folder / "experiment.yaml")
-    job = Export(
-        model=str(model),
-        samples=record["samples"],
-        target=str(target),
-        format=fmt,
-        tolerance=experiment.export.tolerance,
-        task=study.facts["data"]["task"],
-        class_names=tuple(study.facts["data"]["class_names"]),
-    )
-    training = experiment.training.model_copy(update={"backend": "tensorflow"})  # which exports
-    experiment = experiment.model_copy(update={"training": training})
-    with _workers(experiment, slots=1, gpus_per_trial=1, trials_per_gpu=1) as executor:  # on any machine
-        outcome = champion.run_job(executor, job, log=folder.champion / "export.txt")
+    outcome = export_models(study, {fmt: output}, trial=trial, integer_io=integer_io)[fmt]
     if isinstance(outcome, ExportResult):
         return outcome
-    cause = outcome.cause if isinstance(outcome, Failure) else type(outcome).__name__
-    what = f"trial {number} could not be exported as {fmt}, so no file was written"
-    raise ExportError(fault(f"study {study.name}", what, received=cause))
+    number = study.champion["trial"] if trial is None and study.champion else trial
+    raise ExportError(refusal(study.name, number or 0, {fmt: outcome}))
+
+
+def export_models(
+    study: Study,
+    outputs: Mapping[str, str | Path | None],
+    *,
+    trial: int | None = None,
+    integer_io: bool | None = None,
+) -> dict[str, ExportResult | Failure]:
+    """Exports a trial's model to several formats; see `export_model`.
+
+    Args:
+        study: A study whose search has ended.
+        outputs: The file to write, by format; None: in the study's folder.
+        trial: Its number. Default: the champion.
+        integer_io: As in `export.integer_io`. Default: what the experiment says.
+
+    Returns:
+        What came of each.
+    """
+    experiment = Experiment.load(study.folder / "experiment.yaml")
+    if integer_io is not None:
+        section = experiment.export.model_copy(update={"integer_io": integer_io})
+        experiment = experiment.model_copy(update={"export": section})
+    jobs = export_jobs(study, experiment, outputs, trial=trial)
+    training = experiment.training.model_copy(update={"backend": "tensorflow"})  # which exports
+    experiment = experiment.model_copy(update={"training": training})
+    outcomes: dict[str, ExportResult | Failure] = {}
+    with _workers(experiment, slots=1, gpus_per_trial=1, trials_per_gpu=1) as executor:  # on any machine
+        for job in jobs:
+            outcome = champion.run_job(executor, job, log=study.files.champion / "export.txt")
+            if not isinstance(outcome, ExportResult | Failure):
+                outcome = Failure(FailureKind.ERROR, type(outcome).__name__)
+            outcomes[job.format] = outcome
+    return outcomes
 
 
 @dataclass(frozen=True)

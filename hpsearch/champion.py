@@ -12,6 +12,7 @@ from hpsearch.errors import ExportError, SearchError, fault
 from hpsearch.executors import Executor, Report, Suggest
 from hpsearch.experiment import Experiment
 from hpsearch.export import formats
+from hpsearch.exporting import export_job, refusal
 from hpsearch.files import write_text
 from hpsearch.policies import MOST_INTERRUPTIONS
 from hpsearch.study import Study, StudyFolder
@@ -21,7 +22,6 @@ from hpsearch.trial import (
     Epoch,
     Evaluation,
     EvaluationResult,
-    Export,
     ExportResult,
     Failure,
     FailureKind,
@@ -60,15 +60,8 @@ def crown(
     for fmt in experiment.export.formats:
         if any(each["format"] == fmt and Path(each["path"]).exists() for each in record["exports"]):
             continue
-        job = Export(
-            model=record["model"],
-            samples=record["samples"],
-            target=str(folder.champion / f"{folder.name}-{fmt}{formats.find(fmt).suffix}"),
-            format=fmt,
-            tolerance=experiment.export.tolerance,
-            task=data.task,
-            class_names=data.class_names,
-        )
+        target = folder.champion / f"{folder.name}-{fmt}{formats.find(fmt).suffix}"
+        job = export_job(experiment, folder, data, best.number, record["samples"], target, fmt)
         outcome = run_job(executor, job, log=folder.champion / "export.txt")
         if isinstance(outcome, ExportResult):
             others = [each for each in record["exports"] if each["format"] != fmt]
@@ -78,12 +71,12 @@ def crown(
     record["registered_as"] = experiment.export.register_as or experiment.name
     _write(folder, record)
     register(study, folder, tracker)
-    for broken, failure in failures.items():
+    if failures:
         raise ExportError(
-            fault(
-                f"study {folder.name}",
-                f"trial {best.number} could not be exported as {broken}, so no file was written",
-                received=failure.cause,
+            refusal(
+                folder.name,
+                best.number,
+                failures,
                 advice=f"The search and its records are complete. The log: {folder.champion / 'export.txt'}.",
             )
         )
@@ -160,13 +153,12 @@ def _evaluate(best: TrialView, folder: StudyFolder, executor: Executor) -> dict[
 
 
 def _champion(record: dict[str, Any]) -> Champion:
-    exports = (each | {key: tuple(each[key]) for key in ("ops", "notes")} for each in record["exports"])
     return Champion(
         trial=record["trial"],
         metrics=record["values"],
         model=record["model"],
         evaluation=EvaluationResult(record["test"], record["samples"], tuple(record["files"])),
-        exports=tuple(ExportResult(**each) for each in exports),
+        exports=tuple(map(ExportResult.from_dict, record["exports"])),
     )
 
 

@@ -34,7 +34,9 @@ from hpsearch.experiment_search import SearchSection, Seconds, Seed
 from hpsearch.experiment_training import TrainingSection
 from hpsearch.trial import Value
 
-ExportFormat = Literal["float32", "keras", "h5", "architecture", "weights"]
+ExportFormat = Literal[
+    "float32", "float16", "dynamic_range", "int8", "int16x8", "keras", "h5", "architecture", "weights"
+]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -142,9 +144,21 @@ class ExportSection(Section):
         Field(strict=False),
         BeforeValidator(as_tuple, json_schema_input_type=ExportFormat | list[ExportFormat]),
     ] = ("float32",)
-    """`float32`: LiteRT; `keras`, `h5`: the whole Keras model; `architecture`, `weights`: half of it."""
+    """LiteRT: `float32`, and quantized `float16`, `dynamic_range`, `int8`, `int16x8`; Keras: `keras`, `h5`,
+    and half of it `architecture`, `weights`."""
     tolerance: float = Field(default=1e-4, gt=0)
-    """Largest difference to Keras allowed, relative to the largest absolute output (at least 1)."""
+    """Largest difference to Keras allowed, relative to the largest absolute output (at least 1). Quantized
+    files are judged by what they decide, on test rows:"""
+    min_agreement: float = Field(default=0.95, ge=0, le=1)
+    """Least share of rows for which a quantized file predicts Keras's class; in regression least R² of its
+    outputs to Keras's."""
+    max_loss: float = Field(default=0.02, ge=0)
+    """Largest loss of accuracy or macro F1, in regression of R², by quantization."""
+    integer_io: bool = False
+    """Whether `int8` and `int16x8` files take and return integers; the record beside the file says which
+    real numbers these stand for."""
+    measure: bool = True
+    """Whether latency and memory of `.tflite` files are measured on this machine."""
     register_as: Annotated[
         str | None, Field(min_length=1, pattern=r"^[^/:]+$"), Expected("a name without `/` and `:`")
     ] = None

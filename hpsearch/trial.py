@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, Self
 
 from hpsearch.space import Space
 
@@ -26,6 +27,8 @@ MODEL_FILE = "model.keras"
 """In a trial's folder: the model of its best epoch."""
 CHECKPOINTS_FOLDER = "checkpoints"
 """There: its models of other epochs, where they are asked for."""
+SAMPLES_FILE, TRUTH_FILE, CALIBRATION_FILE = "samples.npz", "truth.npz", "calibration.npz"
+"""Beside a test evaluation: test rows, what is true of them, and training rows."""
 STATE_FILES = "state*.npz"
 """There: what a trial that has not ended needs to go on."""
 
@@ -103,10 +106,24 @@ class Export:
     format: str = "float32"
     tolerance: float = 1e-4
     """Largest difference to Keras allowed, relative to the largest absolute output (at least 1)."""
+    min_agreement: float = 0.95
+    """Of a quantized file: least share of samples with Keras's class, or R² to Keras's amounts."""
+    max_loss: float = 0.02
+    """Of a quantized file: largest loss of accuracy, macro F1 or R² on the samples."""
     task: str | None = None
     """`classification` or `regression`. Default: inferred from the loss and the outputs."""
     class_names: tuple[str, ...] = ()
     """Written beside the file, in the order of their numbers."""
+    truth: str | None = None
+    """What is true of the samples, from the same `Evaluation`. Default: unknown, so nothing is scored."""
+    calibration: str | None = None
+    """Training rows like the samples, from the same `Evaluation`; `int8` and `int16x8` need them."""
+    integer_io: bool = False
+    """Whether such a file takes and returns integers."""
+    measure: bool = False
+    """Whether the file's speed and memory are measured."""
+    source: Mapping[str, str] = field(default_factory=dict)
+    """Where the model comes from, written beside the file: study, trial, MLflow run."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +230,49 @@ class ExportResult:
     """Operators in the file; all built in."""
     notes: tuple[str, ...] = ()
     """Fallbacks that were needed, e.g. a fixed batch of 1."""
+    keras_scores: Mapping[str, float] = field(default_factory=dict)
+    """Accuracy, precision, recall and F1, or MAE, RMSE and R², of the Keras model on the samples."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """The same of the file."""
+    speed: Speed | None = None
+    """Default: it was not measured."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Makes it of what `dataclasses.asdict` made of it, also after a detour over JSON."""
+        speed = values.get("speed")
+        tuples = {name: tuple(values[name]) for name in ("ops", "notes") if name in values}
+        return cls(**{**values, **tuples, "speed": Speed.from_dict(speed) if speed else None})
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long one call with one row takes."""
+
+    threads: int
+    xnnpack: bool
+    """Whether XNNPACK's kernels are used, as they are by default."""
+    median_ms: float
+    p90_ms: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a file costs where it was exported."""
+
+    latencies: tuple[Latency, ...]
+    memory_kib: int | None = None
+    """By how much the interpreter, the file in it and its calls raised the process's peak."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Makes it of what `dataclasses.asdict` made of it, also after a detour over JSON."""
+        return cls(tuple(Latency(**each) for each in values["latencies"]), values["memory_kib"])
+
+    @property
+    def default(self) -> Latency:
+        """One thread, with XNNPACK."""
+        return self.latencies[0]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 entry.py      errors to exit codes
 app.py        the commands and their options
 run.py        run, check, lr-find: what starts workers
-studies.py    status, trials, best, export, sync: what is done with studies
+studies.py    status, trials, best, sync: what is done with studies
+export.py     files for deployment
 listings.py   models, datasets, schema: what is built in
 progress.py   a search while it runs: plain lines, or a live view in a terminal
 tables.py     studies and spaces for people

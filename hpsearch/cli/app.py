@@ -250,22 +250,43 @@ def export(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The file to write. Default: in the study's folder."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="The file to write; of several formats the folder. Default: in the study's folder.",
+        ),
     ] = None,
     fmt: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             "--format",
-            help="float32 (a .tflite file); keras or h5 (the Keras model); architecture; weights.",
+            metavar="NAMES",
+            help="Of .tflite files float32, float16, dynamic_range, int8, int16x8; keras or h5 (the Keras "
+            "model); architecture; weights. Default: float32. Can be several, with commas.",
         ),
-    ] = "float32",
+    ] = None,
+    integer_io: Annotated[
+        bool | None,
+        typer.Option(
+            "--integer-io/--float-io",
+            help="Whether int8 and int16x8 files take and return integers. Default: what the file says.",
+        ),
+    ] = None,
     workdir: Workdir = None,
     json: Json = False,
-) -> None:
-    """Export a model to a file, which is loaded, run and compared with Keras first."""
-    from hpsearch.cli import studies
+) -> int:
+    """Export a model to files, which are loaded, run and compared with Keras first."""
+    from hpsearch.cli import export as command
 
-    studies.export(study, workdir, trial=trial, fmt=fmt, output=output, as_json=json)
+    return command.export(
+        study,
+        workdir,
+        trial=trial,
+        wanted=fmt or ["float32"],
+        output=output,
+        integer_io=integer_io,
+        as_json=json,
+    )
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What looks at studies: `status`, `trials`, `best`, `export`; and what sends them, `sync`."""
+"""What looks at studies: `status`, `trials`, `best`; and what sends them, `sync`."""
 
 from __future__ import annotations
 
@@ -87,26 +87,6 @@ def best(name: str | None, workdir: Path | None, *, as_json: bool) -> None:
     for trial in study.best:
         test = champion.get("test", {}) if champion.get("trial") == trial.number else {}
         console.print(tables.one_trial(trial, test, study.objectives))
-
-
-def export(
-    name: str | None,
-    workdir: Path | None,
-    *,
-    trial: int | None,
-    fmt: str,
-    output: Path | None,
-    as_json: bool,
-) -> None:
-    """Exports a trial's model and prints where the file is and how well it agrees with Keras."""
-    from hpsearch import assemble
-
-    result = assemble.export_model(open_study(name, workdir), trial=trial, fmt=fmt, output=output)
-    document = dataclasses.asdict(result)
-    if as_json:
-        documents.write_json(document)
-    else:
-        print(f"{result.path} ({tables.export_line(document)})")
 
 
 def sync(name: str | None, workdir: Path | None, *, uri: str | None, as_json: bool) -> int:

@@ -192,11 +192,13 @@ def facts(rows: Iterable[tuple[str, str]]) -> Table:
 
 
 def export_line(export: Mapping[str, Any]) -> str:
-    """Says how large an exported file is, and how well it agrees with Keras."""
+    """Says how large an exported file is, how well it agrees with Keras, and how fast it is."""
     parts = [f"{export['size_bytes'] / 1024:.0f} KiB"]
     if export.get("agreement") is not None:
         parts.append(f"agrees with Keras on {export['agreement']:.1%} of {export['samples']} samples")
     parts.append(f"largest difference {export['largest_difference']:.1e}")
+    if export.get("speed"):
+        parts.append(f"{export['speed']['latencies'][0]['median_ms']:.3g} ms a row")
     return ", ".join([*parts, *export.get("notes", ())])
 
 

@@ -6,8 +6,11 @@
     have Keras predict them                 endpoint.py
     write, by the first attempt             formats/<format>.py
       to LiteRT, by several routes          litert.py, routes.py
+      in coarser numbers                    quantization.py
       to Keras's own formats                keras_model.py
-      whose file runs and agrees            verify.py, classes.py
+      whose file runs and agrees            interpreter.py, verify.py
+      or is as good on real samples         quality.py, classes.py
+    measure its speed                       latency.py
     write the record, let the file appear   record.py, deliver.py
 
 `export` runs in a worker, because it imports TensorFlow. `hpsearch.export.child.export` gives it a

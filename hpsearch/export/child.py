@@ -109,7 +109,7 @@ def _tail(log: Path) -> str:
 def _outcome(values: dict[str, Any]) -> ExportResult | Failure:
     if "cause" in values:
         return Failure(**{**values, "kind": FailureKind(values["kind"])})
-    return ExportResult(**{**values, "ops": tuple(values["ops"]), "notes": tuple(values["notes"])})
+    return ExportResult.from_dict(values)
 
 
 def _main() -> None:

@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hpsearch.errors import DataError, ExportError, HpsearchError, ModelError, UsageError, fault
 from hpsearch.export import formats, keras_file, record
 from hpsearch.export import samples as samples_file
 from hpsearch.export.endpoint import Endpoint, open_endpoint
 from hpsearch.export.formats import Attempt, Format, Runner
-from hpsearch.export.samples import rows_of
+from hpsearch.export.quality import quality_of
+from hpsearch.export.samples import rows_of, take
 from hpsearch.export.verify import Comparison, verify, verify_backend
 from hpsearch.files import whole
 from hpsearch.models import load_saved
-from hpsearch.trial import Export, ExportResult, Failure, FailureKind
+from hpsearch.trial import Export, ExportResult, Failure, FailureKind, Speed
 
 if TYPE_CHECKING:
     import keras
@@ -29,6 +32,8 @@ class _Proven:
     attempt: Attempt
     runner: Runner
     comparison: Comparison
+    refused: tuple[str, ...]
+    """What came of the attempts before."""
 
 
 def deliver(
@@ -50,25 +55,32 @@ def deliver(
         verify_backend(endpoint.reference, samples_file.read(expected), tolerance=job.tolerance)
     with _writable(job.target), whole(job.target) as file:
         proven = _prove(form, endpoint, job, file)
+        comparison = proven.comparison
         result = ExportResult(
             path=job.target,
             format=job.format,
             size_bytes=file.stat().st_size,
-            largest_difference=proven.comparison.largest,
-            mean_difference=proven.comparison.mean,
-            agreement=proven.comparison.agreement,
+            largest_difference=comparison.largest,
+            mean_difference=comparison.mean,
+            agreement=comparison.agreement,
             samples=rows_of(endpoint.samples),
             ops=proven.runner.ops,
             notes=(*([f"computes in float32, trained in {policy}"] if policy else []), *proven.attempt.notes),
+            keras_scores=comparison.keras_scores,
+            scores=comparison.scores,
+            speed=_measured(form, endpoint, proven.attempt, file) if job.measure else None,
         )
         record.write(
-            result,
-            job,
-            file=file,
-            runner=proven.runner,
-            comparison=proven.comparison,
+            result, job, file=file, runner=proven.runner, comparison=comparison, refused=proven.refused
         )
     return result
+
+
+def _measured(form: Format, endpoint: Endpoint, attempt: Attempt, file: Path) -> Speed | None:
+    if form.measure is None:
+        return None
+    rows = np.arange(attempt.batch or 1) % rows_of(endpoint.samples)
+    return form.measure(file, take(endpoint.samples, rows))
 
 
 def failure_of(failure: Exception) -> Failure:
@@ -105,34 +117,37 @@ def _writable(target: str) -> Iterator[None]:
 
 def _prove(form: Format, endpoint: Endpoint, job: Export, file: Path) -> _Proven:
     """Writes `file` by the first attempt that gives a right one."""
-    loss = keras_file.loss(job.model)
+    quality = quality_of(endpoint, job)
     refusals: list[tuple[Attempt, HpsearchError]] = []
-    for attempt in form.attempts(endpoint):
+    for attempt in form.attempts(endpoint, job):
         file.unlink(missing_ok=True)  # the last attempt's runner may still read it
         try:
             attempt.write(file)
             runner = form.open(file, endpoint)
             comparison = verify(
-                runner, endpoint, attempt.batch, tolerance=job.tolerance, task=job.task, loss=loss
+                runner, endpoint, attempt.batch, job=job, quantized=form.quantized, quality=quality
             )
         except (ExportError, ModelError) as refusal:
             refusals.append((attempt, refusal))
         else:
-            return _Proven(attempt, runner, comparison)
+            return _Proven(attempt, runner, comparison, tuple(_reasons(refusals)))
     raise ExportError(_all_refused(refusals, job.target)) from refusals[-1][1]
 
 
 def _all_refused(refusals: Sequence[tuple[Attempt, HpsearchError]], target: str) -> str:
-    reasons = {str(refusal): attempt for attempt, refusal in refusals}
-    if len(reasons) == 1:
+    if len({str(refusal) for _, refusal in refusals}) == 1:
         text = str(refusals[-1][1])
     else:
-        text = "No way to convert the model gave a right file. " + " ".join(
-            f"{_named(attempt)}: {reason}" for reason, attempt in reasons.items()
-        )
+        text = "No way to convert the model gave a right file. " + " ".join(_reasons(refusals))
     if Path(target).exists():
         text += f" {target} is from an earlier export and was left as it was."
     return text
+
+
+def _reasons(refusals: Sequence[tuple[Attempt, HpsearchError]]) -> list[str]:
+    """Says why each attempt was refused; those with the same reason once."""
+    reasons = {str(refusal): attempt for attempt, refusal in refusals}
+    return [f"{_named(attempt)}: {reason}" for reason, attempt in reasons.items()]
 
 
 def _named(attempt: Attempt) -> str:

@@ -58,7 +58,7 @@ def open_endpoint(model: keras.Model, arrays: Arrays, *, file: str, where: str) 
         ExportError: Keras cannot predict the samples, or predicts NaN.
     """
     inputs = inputs_of(model, arrays)
-    samples = _match(inputs.tensors, arrays, where)
+    samples = match(inputs.tensors, arrays, where)
     batch = fixed_batch(model)
     if batch is not None:  # whole batches only, so that state runs on alike in Keras and in the file
         rows = rows_of(samples)
@@ -66,8 +66,17 @@ def open_endpoint(model: keras.Model, arrays: Arrays, *, file: str, where: str) 
     return Endpoint(model, file, inputs, samples, batch, _reference(model, inputs, samples, batch or CHUNK))
 
 
-def _match(tensors: tuple[Tensor, ...], arrays: Arrays, where: str) -> Arrays:
-    """Finds each input's array, checks its shape and gives it the input's type."""
+def match(tensors: tuple[Tensor, ...], arrays: Arrays, where: str) -> Arrays:
+    """Finds each input's array, checks its shape and gives it the input's type.
+
+    Args:
+        tensors: The inputs.
+        arrays: One array an input, by its name; a single array may have any name.
+        where: Where they come from, for messages.
+
+    Raises:
+        DataError: They do not fit.
+    """
     matched: Arrays = {}
     for tensor in tensors:
         known = [name for name in (tensor.name, *tensor.aliases) if name in arrays]

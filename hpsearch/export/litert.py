@@ -1,22 +1,18 @@
-"""LiteRT (TensorFlow Lite): from a Keras model to a `.tflite` file, and running such a file."""
+"""LiteRT (TensorFlow Lite): from a Keras model to a `.tflite` file."""
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from hpsearch.errors import ExportError, ModelError, fault
 from hpsearch.export.endpoint import Endpoint
 from hpsearch.export.formats import Attempt
 from hpsearch.export.routes import Route, routes, unrolled
-from hpsearch.export.samples import Arrays
-from hpsearch.export.signature import Tensor
 from hpsearch.models.stateful import reset_states
 
 SUFFIX = ".tflite"
@@ -25,7 +21,7 @@ BACKEND = "tensorflow"
 
 
 def attempts(endpoint: Endpoint, settings: Mapping[str, Any] | None = None) -> Iterator[Attempt]:
-    """Yields the routes to a file, best first.
+    """Yields the routes to a file of floats, best first.
 
     Args:
         endpoint: The model.
@@ -34,17 +30,17 @@ def attempts(endpoint: Endpoint, settings: Mapping[str, Any] | None = None) -> I
     Raises:
         ModelError: Keras runs on a backend whose models cannot be converted.
     """
-    _check_backend(endpoint.file)
+    check_backend(endpoint.file)
     for route in routes(endpoint):
         yield Attempt(partial(convert, endpoint, route, settings=settings), route.batch, route.notes)
 
 
-def open_file(file: Path, endpoint: Endpoint) -> Runner:  # noqa: ARG001
-    """Opens a file in the interpreter; see `Runner`."""
-    return Runner(file)
+def check_backend(path: str) -> None:
+    """Makes sure that Keras runs on the backend whose models can be converted.
 
-
-def _check_backend(path: str) -> None:
+    Raises:
+        ModelError: It runs on another.
+    """
     import keras
 
     if keras.backend.backend() != BACKEND:
@@ -60,8 +56,16 @@ def _check_backend(path: str) -> None:
         )
 
 
+def _whole(converter: Any) -> bytes:
+    return bytes(converter.convert())
+
+
 def convert(
-    endpoint: Endpoint, route: Route, target: Path, settings: Mapping[str, Any] | None = None
+    endpoint: Endpoint,
+    route: Route,
+    target: Path,
+    settings: Mapping[str, Any] | None = None,
+    finish: Callable[[Any], bytes] = _whole,
 ) -> None:
     """Converts a model with LiteRT's built-in operations only.
 
@@ -73,6 +77,7 @@ def convert(
         route: Batch size, sizes and unrolling to convert with.
         target: The file to write.
         settings: Attributes of `tf.lite.TFLiteConverter` to set, e.g. `{"optimizations": [...]}`.
+        finish: Makes the file's content by the converter. Default: the converter alone.
 
     Raises:
         ExportError: The converter refuses the model.
@@ -87,7 +92,7 @@ def convert(
             converter.experimental_enable_resource_variables = True
             for name, value in (settings or {}).items():
                 setattr(converter, name, value)
-            content = converter.convert()
+            content = finish(converter)
     except Exception as failure:
         raise ExportError(_explain(failure)) from failure
     target.write_bytes(content)
@@ -127,81 +132,3 @@ def _explain(failure: Exception) -> str:
         )
     first = " ".join(text.split())[:300] or type(failure).__name__
     return fault("LiteRT", "the converter refuses the model", received=first)
-
-
-class Runner:
-    """Runs a `.tflite` file in the LiteRT interpreter."""
-
-    def __init__(self, file: Path) -> None:
-        """Opens a file.
-
-        Raises:
-            ExportError: The interpreter cannot run it.
-        """
-        from ai_edge_litert.interpreter import Interpreter
-
-        self.ops = _ops(file)
-        try:
-            self._interpreter = Interpreter(str(file), num_threads=1)
-            self._run = self._interpreter.get_signature_runner()
-        except (RuntimeError, ValueError) as failure:
-            raise ExportError(_refused(failure)) from failure
-
-    @property
-    def inputs(self) -> tuple[Tensor, ...]:
-        """The signature's inputs."""
-        return _tensors(self._run.get_input_details())
-
-    @property
-    def outputs(self) -> tuple[Tensor, ...]:
-        """The signature's outputs."""
-        return _tensors(self._run.get_output_details())
-
-    def __call__(self, inputs: Arrays) -> Arrays:
-        """Runs one batch.
-
-        Raises:
-            ExportError: The interpreter fails.
-        """
-        try:
-            outputs: Arrays = self._run(**inputs)
-        except (RuntimeError, ValueError) as failure:
-            raise ExportError(_refused(failure)) from failure
-        return outputs
-
-
-def _tensors(details: Mapping[str, Any]) -> tuple[Tensor, ...]:
-    return tuple(
-        Tensor(
-            name,
-            tuple(None if size < 0 else int(size) for size in each["shape_signature"]),
-            np.dtype(each["dtype"]).name,
-        )
-        for name, each in details.items()
-    )
-
-
-def _ops(file: Path) -> tuple[str, ...]:
-    """Lists the operators of a file, those inside loops included.
-
-    Raises:
-        ExportError: Some are not built in.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-    model = schema.Model.GetRootAs(file.read_bytes(), 0)
-    operators = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
-    if custom := [each.CustomCode().decode() for each in operators if each.CustomCode()]:
-        raise ExportError(
-            fault("LiteRT", "the file needs operators that are not built in", received=", ".join(custom))
-        )
-    # Codes above 127 do not fit the old one-byte field, which then holds 127.
-    codes = {max(each.BuiltinCode(), each.DeprecatedBuiltinCode()) for each in operators}
-    return tuple(sorted(names.get(code, str(code)) for code in codes))
-
-
-def _refused(failure: Exception) -> str:
-    return fault(
-        "LiteRT", "the interpreter cannot run the file", received=" ".join(str(failure).split())[:300]
-    )

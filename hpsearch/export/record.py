@@ -13,7 +13,9 @@ from typing import Any
 
 from hpsearch.datasets.text import FILE as VOCABULARY
 from hpsearch.datasets.text import READING
+from hpsearch.export import formats
 from hpsearch.export.formats import Runner
+from hpsearch.export.signature import Tensor
 from hpsearch.export.verify import Comparison
 from hpsearch.files import write_bytes, write_text
 from hpsearch.trial import Export, ExportResult
@@ -26,6 +28,7 @@ def write(
     file: Path,
     runner: Runner,
     comparison: Comparison,
+    refused: tuple[str, ...] = (),
 ) -> None:
     """Writes the record beside the target, and the vocabulary of a model that reads text.
 
@@ -35,6 +38,7 @@ def write(
         file: The file, perhaps not yet in its place.
         runner: The file, opened: its signature.
         comparison: How far it is from Keras.
+        refused: What came of the attempts before the one that gave the file.
     """
     record: dict[str, Any] = {
         "file": Path(job.target).name,
@@ -43,12 +47,15 @@ def write(
         "sha256": _sha256(file),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": {"file": Path(job.model).name, "sha256": _sha256(Path(job.model))},
+        "source": dict(job.source),
         "inputs": [_signature(tensor) for tensor in runner.inputs],
         "outputs": [_signature(tensor) for tensor in runner.outputs],
         "class_names": list(job.class_names),
-        "comparison": {"samples": result.samples, "tolerance": job.tolerance, **asdict(comparison)},
+        "comparison": {"samples": result.samples, **_limits(job), **asdict(comparison)},
+        "speed": asdict(result.speed) if result.speed else None,
         "ops": list(result.ops),
         "notes": list(result.notes),
+        "refused": list(refused),
         "versions": versions(),
     }
     if (vocabulary := Path(job.model).with_name(VOCABULARY)).is_file():
@@ -56,6 +63,13 @@ def write(
         write_bytes(beside, vocabulary.read_bytes())
         record["vocabulary"] = {"file": beside.name, "reading": READING}
     write_text(f"{job.target}.json", json.dumps(record, indent=2) + "\n")
+
+
+def _limits(job: Export) -> dict[str, float]:
+    """Returns what the comparison was held against."""
+    if formats.find(job.format).quantized:
+        return {"min_agreement": job.min_agreement, "max_loss": job.max_loss}
+    return {"tolerance": job.tolerance}
 
 
 def versions() -> dict[str, str]:
@@ -72,8 +86,11 @@ def versions() -> dict[str, str]:
     }
 
 
-def _signature(tensor: Any) -> dict[str, Any]:
-    return {"name": tensor.name, "shape": list(tensor.shape), "dtype": tensor.dtype}
+def _signature(tensor: Tensor) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": tensor.name, "shape": list(tensor.shape), "dtype": tensor.dtype}
+    if tensor.scale is not None:
+        described |= {"scale": tensor.scale, "zero_point": tensor.zero_point}
+    return described
 
 
 def _sha256(file: Path) -> str:

@@ -28,12 +28,16 @@ class Tensor:
         shape: With the batch; None where a size is free.
         dtype: E.g. `float32`.
         aliases: What else the Keras model calls it.
+        scale: Where integers stand for real numbers: these are `scale * (integer - zero_point)`.
+        zero_point: See `scale`.
     """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: str
     aliases: tuple[str, ...] = ()
+    scale: float | None = None
+    zero_point: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def name_outputs(model: keras.Model, outputs: Any) -> dict[str, Any]:
         ExportError: Outputs are nested in outputs.
     """
     if isinstance(outputs, Mapping):
-        named = {_clean(str(key)): value for key, value in outputs.items()}
+        named = {clean(str(key)): value for key, value in outputs.items()}
     else:
         values = list(outputs) if isinstance(outputs, list | tuple) else [outputs]
         named = dict(zip(_layer_names(model, len(values)), values, strict=True))
@@ -119,7 +123,7 @@ def _only(values: Sequence[Any]) -> Any:
 
 def _input_name(source: str, position: int) -> str:
     made_up = re.fullmatch(r"(keras_tensor|input_layer)(_\d+)?", source)
-    return f"input_{position}" if made_up else _clean(source)
+    return f"input_{position}" if made_up else clean(source)
 
 
 def _layer_names(model: keras.Model, count: int) -> list[str]:
@@ -131,7 +135,7 @@ def _layer_names(model: keras.Model, count: int) -> list[str]:
         return numbered
     classes = {each.name: type(each).__name__ for each in getattr(model, "operations", model.layers)}
     return [
-        number if _is_made_up(name, classes.get(name, "")) else _clean(name)
+        number if _is_made_up(name, classes.get(name, "")) else clean(name)
         for name, number in zip(names, numbered, strict=True)
     ]
 
@@ -143,6 +147,6 @@ def _is_made_up(name: str, class_name: str) -> bool:
     return re.fullmatch(rf"{re.escape(snake)}(_\d+)?", name) is not None
 
 
-def _clean(name: str) -> str:
+def clean(name: str) -> str:
     """Returns the name as a signature can hold it."""
     return re.sub(r"\W", "_", name, flags=re.ASCII)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpsearch.errors import ExportError, fault
-from hpsearch.export.classes import decision
 from hpsearch.export.endpoint import Endpoint
 from hpsearch.export.formats import Runner
+from hpsearch.export.quality import Quality, Scores, loss_of
 from hpsearch.export.samples import Array, Arrays, batches, rows_of, take
+from hpsearch.trial import Export
 
 _NOISE = float(np.finfo(np.float32).eps)
 """Absolute differences too small to mean anything, even where all outputs are tiny."""
@@ -25,12 +27,19 @@ class Comparison:
         mean: Mean absolute difference, of the output where it is largest.
         relative: The largest difference, relative to the output's scale; what `tolerance` bounds.
         agreement: Share of samples with the same predicted classes; None for regression.
+        similarity: R² of the file's outputs to Keras's: 1 where they are the same; of the output where it
+            is lowest.
+        keras_scores: Of Keras on what is true of the samples; empty where that is not known.
+        scores: The same of the file.
     """
 
     largest: float
     mean: float
     relative: float
     agreement: float | None
+    similarity: float = 1.0
+    keras_scores: Scores = field(default_factory=dict)
+    scores: Scores = field(default_factory=dict)
 
     def __str__(self) -> str:
         agreement = "" if self.agreement is None else f", same class for {self.agreement:.1%} of the samples"
@@ -41,7 +50,7 @@ class Comparison:
 
 
 def verify(
-    runner: Runner, endpoint: Endpoint, batch: int | None, *, tolerance: float, task: str | None, loss: str
+    runner: Runner, endpoint: Endpoint, batch: int | None, *, job: Export, quantized: bool, quality: Quality
 ) -> Comparison:
     """Runs a file on every sample and compares it with Keras.
 
@@ -49,35 +58,73 @@ def verify(
         runner: The file.
         endpoint: Holds the samples, and Keras's predictions on them.
         batch: The file's batch size; None runs a batch of one, then larger ones.
-        tolerance: Largest difference allowed, relative to an output's scale (see `scale`).
-        task: What the model is for; None to infer it (see `classes.decision`).
-        loss: The name of the loss it was trained with, in lower case.
+        job: Its limits: `tolerance`, or of a quantized file `min_agreement` and `max_loss`. Single values
+            of such a file may be far off; what counts is what it decides.
+        quantized: Whether the file holds coarser numbers than the model, by intention.
+        quality: What the outputs mean, and what is true of the samples.
 
     Raises:
-        ExportError: The file does not run, returns something else than Keras, or NaN.
+        ExportError: The file does not run, or returns something else than Keras, or NaN.
     """
-    expected, received = _run(runner, endpoint, batch)
-    parts = [_compare(expected[name], received[name]) for name in expected]
-    agreement = _agreement(expected, received, task=task, loss=loss)
-    worst = max(parts, key=lambda part: part.relative)
+    order, received = _run(runner, endpoint, batch)
+    expected = take(endpoint.reference, order)
+    parts = {name: _compare(expected[name], received[name]) for name in expected}
+    worst = max(parts, key=lambda name: parts[name].relative)
+    once = np.unique(order, return_index=True)[1]  # some rows are run twice
     comparison = Comparison(
-        largest=max(part.largest for part in parts),
-        mean=max(part.mean for part in parts),
-        relative=worst.relative,
-        agreement=agreement,
+        largest=max(part.largest for part in parts.values()),
+        mean=max(part.mean for part in parts.values()),
+        relative=parts[worst].relative,
+        agreement=quality.agreement(expected, received),
+        similarity=min(part.similarity for part in parts.values()),
+        keras_scores=quality.scores(endpoint.reference),
+        scores=quality.scores(take(received, once)),
     )
-    if comparison.relative > tolerance:
-        name = list(expected)[parts.index(worst)]
+    if quantized:
+        _check_quality(comparison, job)
+    elif comparison.relative > job.tolerance:
         raise ExportError(
             fault(
-                f"output `{name}`",
+                f"output `{worst}`",
                 "the file disagrees with Keras",
-                expected=f"differences up to {tolerance:.3g} relative to the output's scale",
+                expected=f"differences up to {job.tolerance:.3g} relative to the output's scale",
                 received=str(comparison),
                 advice="If that is good enough, raise `export.tolerance`.",
             )
         )
     return comparison
+
+
+def _check_quality(comparison: Comparison, job: Export) -> None:
+    if comparison.agreement is None:
+        close = comparison.similarity
+        wanted, found = f"R² to Keras of at least {job.min_agreement:g}", f"{close:.4f}"
+    else:
+        close = comparison.agreement
+        wanted = f"the class that Keras predicts for at least {job.min_agreement:.1%} of the samples"
+        found = f"{close:.1%}"
+    if close < job.min_agreement:
+        raise ExportError(
+            fault(
+                "quantization",
+                "the file disagrees with Keras",
+                expected=wanted,
+                received=f"{found}; {comparison}",
+                advice="If that is good enough, lower `export.min_agreement`.",
+            )
+        )
+    score, loss = loss_of(comparison.keras_scores, comparison.scores)
+    if loss > job.max_loss:
+        before, after = comparison.keras_scores[score], comparison.scores[score]
+        raise ExportError(
+            fault(
+                "quantization",
+                f"the file loses too much of its {score}",
+                expected=f"a loss of at most {job.max_loss:g}",
+                received=f"{before:.4f} of Keras, {after:.4f} of the file",
+                advice="If that is good enough, raise `export.max_loss`.",
+            )
+        )
 
 
 def verify_backend(here: Arrays, trained: Arrays, *, tolerance: float) -> None:
@@ -119,18 +166,18 @@ def scale(expected: Array) -> float:
     return largest if largest > 1 else min(1.0, 100 * largest)
 
 
-def _run(runner: Runner, endpoint: Endpoint, batch: int | None) -> tuple[Arrays, Arrays]:
-    """Returns Keras's and the file's outputs, in the order in which the file was run."""
+def _run(runner: Runner, endpoint: Endpoint, batch: int | None) -> tuple[NDArray[np.intp], Arrays]:
+    """Returns the row numbers in the order in which the file was run, and its outputs in that order."""
     order = batches(rows_of(endpoint.samples), batch)
     wanted = {tensor.name for tensor in runner.inputs}
     given = {name: array for name, array in endpoint.samples.items() if name in wanted}
     parts = []
     for rows in order:
-        outputs, reference = runner(take(given, rows)), take(endpoint.reference, rows)
-        _check(outputs, reference)
+        outputs = runner(take(given, rows))
+        _check(outputs, take(endpoint.reference, rows))
         parts.append(outputs)
     received = {name: np.concatenate([part[name] for part in parts]) for name in endpoint.reference}
-    return take(endpoint.reference, np.concatenate(order)), received
+    return np.concatenate(order), received
 
 
 def _check(outputs: Arrays, reference: Arrays) -> None:
@@ -161,18 +208,10 @@ def _check(outputs: Arrays, reference: Arrays) -> None:
 
 
 def _compare(expected: Array, received: Array) -> Comparison:
-    difference = np.abs(expected.astype(np.float64) - received.astype(np.float64))
-    largest = float(difference.max())
+    wanted = expected.astype(np.float64)
+    error = wanted - received.astype(np.float64)
+    largest = float(np.abs(error).max())
     relative = 0.0 if largest <= _NOISE else largest / max(scale(expected), _NOISE)
-    return Comparison(largest, float(difference.mean()), relative, None)
-
-
-def _agreement(expected: Arrays, received: Arrays, *, task: str | None, loss: str) -> float | None:
-    """Returns the share of samples for which every predicted class is the same."""
-    same = []
-    for name, output in expected.items():
-        decide = decision(output, task=task, loss=loss)
-        if decide is not None:
-            equal = decide(output) == decide(received[name])
-            same.append(equal.reshape(len(equal), -1).all(axis=1))
-    return float(np.all(same, axis=0).mean()) if same else None
+    spread, squares = float(wanted.var()), float((error**2).mean())
+    similarity = 1 - squares / spread if spread > _NOISE**2 else float(relative <= _NOISE)
+    return Comparison(largest, float(np.abs(error).mean()), relative, None, similarity)

@@ -31,20 +31,20 @@ from hpsearch.training.mistakes import write_mistakes
 from hpsearch.training.plots import draw_judged
 from hpsearch.training.prepare import prepare
 from hpsearch.training.record import read_params
+from hpsearch.training.samples import write_samples
 from hpsearch.training.validation import read
-from hpsearch.trial import EvaluationResult, Failure, FailureKind
+from hpsearch.trial import SAMPLES_FILE, EvaluationResult, Failure, FailureKind
 
 if TYPE_CHECKING:
-    from hpsearch.datasets import Data, Split
+    from hpsearch.datasets import Data
     from hpsearch.datasets.data import Array
     from hpsearch.experiment import Experiment
     from hpsearch.space import Parameter
     from hpsearch.training.outputs import Judged
     from hpsearch.trial import Evaluation, Value
 
-PREDICTIONS, SAMPLES = "test_predictions.csv", "samples.npz"
+PREDICTIONS = "test_predictions.csv"
 END_TO_END = "end_to_end.keras"
-SAMPLES_KEPT = 256
 NUMBERS_SHOWN = 32
 """With more numbers than this a row, such as pictures, `test_predictions.csv` has each row's error only."""
 BATCH_SIZE = 256
@@ -54,9 +54,9 @@ def evaluate(experiment: Experiment, job: Evaluation) -> EvaluationResult | Fail
     """Evaluates a saved model on the test rows.
 
     Writes into the job's folder `test_predictions.csv` (row, truth, prediction, confidence), a picture, the
-    worst mistakes (`test_mistakes.json`, and `test_mistakes.png` where the inputs are pictures), and
-    `samples.npz`: up to 256 test rows, one array for each input of the model by its name. Where layers
-    prepared the data set's inputs, `end_to_end.keras` is the model together with them: it takes text.
+    worst mistakes (`test_mistakes.json`, and `test_mistakes.png` where the inputs are pictures), and what an
+    export is made and judged with (`samples.py`). Where layers prepared the data set's inputs,
+    `end_to_end.keras` is the model together with them: it takes text.
 
     Args:
         experiment: What was searched.
@@ -83,10 +83,9 @@ def evaluate(experiment: Experiment, job: Evaluation) -> EvaluationResult | Fail
             draw_judged(target, entry, entry.target.called("test"))
             files.append(target.name)
         files += _write_mistakes(folder, model, data, judged)
-        with whole(folder / SAMPLES) as path:
-            np.savez(path, **samples_of(model, data.test, SAMPLES_KEPT))
+        write_samples(folder, model, data)
         files += _write_end_to_end(folder / END_TO_END, model, data)
-        return EvaluationResult(metrics, str((folder / SAMPLES).absolute()), (*files, SAMPLES))
+        return EvaluationResult(metrics, str((folder / SAMPLES_FILE).absolute()), (*files, SAMPLES_FILE))
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         return failure_of(error, stage)
     finally:
@@ -132,33 +131,6 @@ def load_model(experiment: Experiment, file: Path, data: Data) -> keras.Model:
                 )
             ) from refusal
         return model
-
-
-def samples_of(model: keras.Model, split: Split, count: int) -> dict[str, Any]:
-    """Returns the first rows of a split as the model takes them: by input name, in the input's type.
-
-    Args:
-        model: Its inputs' names and types are read.
-        split: The rows.
-        count: How many at most.
-    """
-    rows = _mapped(split.x, lambda array: array[:count])
-    inputs = getattr(model, "inputs", None)
-    if not inputs:  # a subclassed model: its inputs have no names
-        return dict(rows) if isinstance(rows, Mapping) else {"input_0": rows}
-    if not isinstance(rows, Mapping):
-        rows = {inputs[0].name: rows}
-    names = _names(model, inputs)
-    return {tensor.name: rows[names[tensor.name]].astype(tensor.dtype) for tensor in inputs}
-
-
-def _names(model: keras.Model, inputs: list[Any]) -> dict[str, str]:
-    """Returns for each input tensor's name the key under which the model takes its rows."""
-    keyed = getattr(model, "_inputs_struct", None)  # what the user wrote: `keras.Model({"key": tensor}, ...)`
-    names = {tensor.name: tensor.name for tensor in inputs}
-    if isinstance(keyed, Mapping):
-        names |= {tensor.name: key for key, tensor in keyed.items()}
-    return names
 
 
 def _measured(model: keras.Model, data: Data) -> tuple[dict[str, float], tuple[Judged, ...]]:

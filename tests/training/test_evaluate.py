@@ -11,8 +11,9 @@ from sklearn.metrics import accuracy_score, f1_score
 from hpsearch.datasets import load_data
 from hpsearch.datasets.data import Split
 from hpsearch.testing.trials import FakeDriver, overlapping, small
-from hpsearch.training.evaluate import evaluate, samples_of
+from hpsearch.training.evaluate import evaluate
 from hpsearch.training.run import run_trial
+from hpsearch.training.samples import samples_of
 from hpsearch.trial import Evaluation, EvaluationResult, Failure, FailureKind, Result, TrialSpec
 
 

@@ -16,6 +16,7 @@ from hpsearch.errors import ExperimentError, UsageError, did_you_mean, fault
 from hpsearch.export.endpoint import Endpoint
 from hpsearch.export.samples import Arrays
 from hpsearch.export.signature import Tensor
+from hpsearch.trial import Export, Speed
 
 
 class Runner(Protocol):
@@ -62,14 +63,19 @@ class Format:
     Attributes:
         suffix: Ending of the file's name.
         attempts: Yields the ways to write the file, best first; the first is taken that gives a right one.
+            A way is asked for when those before it have failed.
         open: Makes the file ready to run; raises `ExportError` if it cannot.
+        measure: Measures the file's speed on one batch. Default: nothing can.
         float32: Whether the file computes in 32-bit floats, whatever precision the model trained in.
+        quantized: Whether it holds coarser numbers than the model; it is then judged by what it decides.
     """
 
     suffix: str
-    attempts: Callable[[Endpoint], Iterable[Attempt]]
+    attempts: Callable[[Endpoint, Export], Iterable[Attempt]]
     open: Callable[[Path, Endpoint], Runner]
+    measure: Callable[[Path, Arrays], Speed | None] | None = None
     float32: bool = False
+    quantized: bool = False
 
 
 def names() -> tuple[str, ...]:

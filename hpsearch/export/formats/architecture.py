@@ -8,9 +8,10 @@ from pathlib import Path
 from hpsearch.export.endpoint import Endpoint
 from hpsearch.export.formats import Attempt, Format
 from hpsearch.export.keras_model import Runner, attempt, copy_weights, rebuild
+from hpsearch.trial import Export
 
 
-def attempts(endpoint: Endpoint) -> Iterator[Attempt]:
+def attempts(endpoint: Endpoint, _job: Export) -> Iterator[Attempt]:
     """Yields the one way."""
     yield attempt(endpoint, lambda file: file.write_text(endpoint.model.to_json(indent=2), encoding="utf-8"))
 

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from hpsearch.export import litert
-from hpsearch.export.formats import Format
+from collections.abc import Iterator
 
-FORMAT = Format(suffix=litert.SUFFIX, attempts=litert.attempts, open=litert.open_file, float32=True)
+from hpsearch.export import interpreter, litert
+from hpsearch.export.endpoint import Endpoint
+from hpsearch.export.formats import Attempt, Format
+from hpsearch.trial import Export
+
+
+def attempts(endpoint: Endpoint, _job: Export) -> Iterator[Attempt]:
+    """Yields the routes."""
+    yield from litert.attempts(endpoint)
+
+
+FORMAT = Format(
+    suffix=litert.SUFFIX,
+    attempts=attempts,
+    open=interpreter.open_file,
+    measure=interpreter.measure,
+    float32=True,
+)

@@ -11,9 +11,10 @@ from hpsearch.export.endpoint import Endpoint
 from hpsearch.export.formats import Attempt, Format
 from hpsearch.export.keras_model import Runner, attempt, refused
 from hpsearch.models.hdf5 import check_fits
+from hpsearch.trial import Export
 
 
-def attempts(endpoint: Endpoint) -> Iterator[Attempt]:
+def attempts(endpoint: Endpoint, _job: Export) -> Iterator[Attempt]:
     """Yields the one way: without optimizer and loss, for Keras 3.15 cannot train with what it loads of them.
 
     Raises:

@@ -11,9 +11,10 @@ from hpsearch.export.endpoint import Endpoint
 from hpsearch.export.formats import Attempt, Format
 from hpsearch.export.keras_model import Runner, attempt
 from hpsearch.models import load_saved
+from hpsearch.trial import Export
 
 
-def attempts(endpoint: Endpoint) -> Iterator[Attempt]:
+def attempts(endpoint: Endpoint, _job: Export) -> Iterator[Attempt]:
     """Yields the one way: the trial's file itself, so that nothing is lost."""
     yield attempt(endpoint, partial(shutil.copyfile, endpoint.file))
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from hpsearch.export.endpoint import Endpoint
 from hpsearch.export.formats import Attempt, Format
 from hpsearch.export.keras_model import WEIGHTS_SUFFIX, Runner, attempt, load_weights, rebuild
+from hpsearch.trial import Export
 
 
-def attempts(endpoint: Endpoint) -> Iterator[Attempt]:
+def attempts(endpoint: Endpoint, _job: Export) -> Iterator[Attempt]:
     """Yields the one way."""
     yield attempt(endpoint, endpoint.model.save_weights)
 

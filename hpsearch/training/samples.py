@@ -1,0 +1,105 @@
+"""The rows that an export is made and judged with, beside the test evaluation.
+
+samples.npz       test rows: an array for each input of the model, by its name
+truth.npz         what is true of them: class numbers or amounts, for each output by its name
+calibration.npz   training rows, as the samples: integer files take the ranges of their numbers from them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpsearch.files import whole
+from hpsearch.training.outputs import class_numbers, targets_of
+from hpsearch.trial import CALIBRATION_FILE, SAMPLES_FILE, TRUTH_FILE
+
+if TYPE_CHECKING:
+    import keras
+
+    from hpsearch.datasets import Data, Split
+    from hpsearch.datasets.data import Array
+
+TEST_ROWS = 1024
+TRAINING_ROWS = 200
+"""TensorFlow's guides name 100 to 500; more hardly move the ranges."""
+MOST_BYTES = 32 * 2**20
+"""Of one array of samples; of large pictures there are fewer rows."""
+ONLY_OUTPUT = "output"
+"""Name in `truth.npz` of the target of a model with one output."""
+
+
+def write_samples(folder: Path, model: keras.Model, data: Data) -> None:
+    """Writes the three files.
+
+    Args:
+        folder: Where to.
+        model: Its inputs' names and types are read.
+        data: Gives the rows: of the test split the first ones, of the training split some by chance.
+    """
+    count = _rows(data.test, TEST_ROWS)
+    _write(folder / SAMPLES_FILE, samples_of(model, data.test, count))
+    _write(folder / TRUTH_FILE, _truth(data, count))
+    drawn = np.random.default_rng(0).permutation(len(data.train))[: _rows(data.train, TRAINING_ROWS)]
+    _write(folder / CALIBRATION_FILE, samples_of(model, data.train.take(np.sort(drawn)), len(drawn)))
+
+
+def samples_of(model: keras.Model, split: Split, count: int) -> dict[str, Any]:
+    """Returns the first rows of a split as the model takes them: by input name, in the input's type.
+
+    Args:
+        model: Its inputs' names and types are read.
+        split: The rows.
+        count: How many at most.
+    """
+    rows = _mapped(split.x, lambda array: array[:count])
+    inputs = getattr(model, "inputs", None)
+    if not inputs:  # a subclassed model: its inputs have no names
+        return dict(rows) if isinstance(rows, Mapping) else {"input_0": rows}
+    if not isinstance(rows, Mapping):
+        rows = {inputs[0].name: rows}
+    names = _names(model, inputs)
+    return {tensor.name: rows[names[tensor.name]].astype(tensor.dtype) for tensor in inputs}
+
+
+def _names(model: keras.Model, inputs: list[Any]) -> dict[str, str]:
+    """Returns for each input tensor's name the key under which the model takes its rows."""
+    keyed = getattr(model, "_inputs_struct", None)  # what the user wrote: `keras.Model({"key": tensor}, ...)`
+    names = {tensor.name: tensor.name for tensor in inputs}
+    if isinstance(keyed, Mapping):
+        names |= {tensor.name: key for key, tensor in keyed.items()}
+    return names
+
+
+def _truth(data: Data, count: int) -> dict[str, Array]:
+    """Returns class numbers, or amounts as floats; nothing of rows with several classes each."""
+    found = {}
+    y = data.test.y
+    for target in targets_of(data):
+        array = y[target.name] if isinstance(y, Mapping) and target.name else y
+        array = np.asarray(next(iter(array.values())) if isinstance(array, Mapping) else array)[:count]
+        if target.task == "classification":
+            found[target.name or ONLY_OUTPUT] = class_numbers(array)
+        elif target.task == "regression":
+            found[target.name or ONLY_OUTPUT] = array.astype(np.float32)
+    return found
+
+
+def _rows(split: Split, most: int) -> int:
+    """Returns how many rows to keep: fewer of what is large."""
+    size = max(np.dtype(array.dtype).itemsize * int(np.prod(array.shape[1:])) for _, array in split.arrays())
+    return min(most, max(64, MOST_BYTES // max(size, 1)), len(split))
+
+
+def _write(target: Path, arrays: Mapping[str, Array]) -> None:
+    with whole(target) as path:
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+def _mapped(arrays: Any, function: Callable[[Any], Any]) -> Any:
+    if isinstance(arrays, Mapping):
+        return {name: function(array) for name, array in arrays.items()}
+    return function(arrays)
