@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpsearch import backends, champion, datasets, executors, models
 from hpsearch.analysis.updates import ReportUpdates
@@ -30,11 +31,15 @@ from hpsearch.plan import End, Plan
 from hpsearch.policies import policies
 from hpsearch.retelling import retell
 from hpsearch.retention import Retention
+from hpsearch.strategies.expectation import expected_improvement
 from hpsearch.study import STUDY_FACTS, Study, StudyFolder, find_study
 from hpsearch.tracking import Tracker
 from hpsearch.tracking.store import resolve
 from hpsearch.trial import Epoch, ExportResult, Failure, FailureKind, Job, Outcome, TrialSpec
 from hpsearch.trial_view import TrialView
+
+if TYPE_CHECKING:
+    from optuna.study import Study as OptunaStudy
 
 
 def search(experiment: Experiment, *, listener: Listener | None = None, wait: bool = False) -> Study:
@@ -101,6 +106,8 @@ def _search(experiment: Experiment, folder: StudyFolder, listener: Listener) -> 
             end = Search(plan, study, executor, tracker, watching, exhausted, schedule).run()
             if end is End.EXHAUSTED:
                 listener.on_message("Every combination of the space has been tried.")
+            if end is End.PATIENCE:
+                listener.on_message(_gave_up(study, experiment, report))
             if end is not End.INTERRUPTED:
                 _crown(experiment, folder, report, executor, tracker, listener)
                 if updates:
@@ -361,7 +368,17 @@ def _plan(experiment: Experiment, folder: StudyFolder, report: CheckReport) -> P
         prunes=report.strategy.prunes,
         one_build_at_a_time=report.space.size() is not None,
         total_epochs=budget.total_epochs,
+        patience=budget.patience,
     )
+
+
+def _gave_up(study: OptunaStudy, experiment: Experiment, report: CheckReport) -> str:
+    text = f"None of the last {experiment.search.patience} trials was better than the best, so no more begin."
+    gain = expected_improvement(study, report.space, report.epochs)
+    if gain is None:
+        return text
+    metric = report.objectives[0].metric
+    return f"{text} The most promising one is expected to better `{metric}` by {gain:.2g}."
 
 
 def _crown(

@@ -26,6 +26,8 @@ class CheckReport:
     objectives: tuple[Objective, ...]
     strategy: Strategy
     warnings: tuple[str, ...]
+    epochs: int
+    """The most that a trial can run."""
 
 
 def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckReport:
@@ -73,7 +75,7 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
     if strategy.schedule is not None and probe.any_metric:
         what = "the model trains in a `fit` of its own: a trial that is promoted begins anew"
         warnings = (*warnings, f"{experiment.where}: search.strategy: {what}.")
-    return CheckReport(probe, space, objectives, strategy, warnings)
+    return CheckReport(probe, space, objectives, strategy, warnings, context.epochs)
 
 
 def _start(experiment: Experiment, space: Space, *, any_name: bool) -> tuple[Point, ...]:

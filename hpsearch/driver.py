@@ -35,6 +35,7 @@ from hpsearch.promotions import Promotions
 from hpsearch.retelling import log_best, retell
 from hpsearch.retention import Retention
 from hpsearch.space import Parameter, SpaceExhausted, suggest, trial_values
+from hpsearch.stall import trials_since_best
 from hpsearch.standing import Clock, Standing
 from hpsearch.tracking import Tracker
 from hpsearch.trial import Epoch, Failure, FailureKind, Outcome, Result, TrialSpec, Value
@@ -182,6 +183,9 @@ class Search:
             return End.TIME
         if self._exhausted(self._study):
             return End.EXHAUSTED
+        trials = self._study.get_trials(deepcopy=False) if plan.patience is not None else ()
+        if plan.patience is not None and trials_since_best(trials, self._objectives) >= plan.patience:
+            return End.PATIENCE
         return None
 
     @property

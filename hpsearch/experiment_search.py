@@ -65,12 +65,15 @@ class SearchSection(Section):
         Expected("a strategy's name, or a mapping with `name`"),
     ] = StrategySection()
     trials: Count | None = None
-    """How many trials end the search. Default: 20, unless `timeout_s` or `total_epochs` is given or the
-    strategy is `grid`."""
+    """How many trials end the search. Default: 20, unless `timeout_s`, `total_epochs` or `patience` is given
+    or the strategy is `grid`."""
     timeout_s: Seconds | None = None
     """Seconds after which no more trials begin."""
     total_epochs: Count | None = None
     """Epochs of all trials together after which no more trials begin."""
+    patience: Count | None = None
+    """Trials without a better one after which no more begin; with several objectives, without one on the
+    Pareto front. Failed trials do not count."""
     seed: Seed = 0
     """Every number of the search follows from it."""
     space: dict[str, Annotated[Override, OverrideForm()]] = Field(default_factory=dict)
@@ -99,13 +102,13 @@ class SearchSection(Section):
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
-        budget = (self.trials, self.timeout_s, self.total_epochs)
-        if budget == (None, None, None) and self.strategy.name != "grid":
+        ends = (self.trials, self.timeout_s, self.total_epochs, self.patience)
+        if not any(ends) and self.strategy.name != "grid":
             if "trials" in self.model_fields_set:
                 raise reject(
                     "the search would never end",
-                    expected="`trials`, `timeout_s` or `total_epochs`",
-                    received="trials=None, timeout_s=None, total_epochs=None",
+                    expected="`trials`, `timeout_s`, `total_epochs` or `patience`",
+                    received="none of them",
                 )
             object.__setattr__(self, "trials", DEFAULT_TRIALS)
         return self

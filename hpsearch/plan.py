@@ -20,6 +20,7 @@ class End(StrEnum):
     TIME = "time"
     EPOCHS = "epochs"
     EXHAUSTED = "exhausted"
+    PATIENCE = "patience"
     INTERRUPTED = "interrupted"
 
 
@@ -49,3 +50,5 @@ class Plan:
     """Whether a trial must have chosen all its values before the next is proposed (finite spaces)."""
     total_epochs: int | None = None
     """Epochs of all trials together after which no more begin."""
+    patience: int | None = None
+    """Trials without a better one after which no more begin."""

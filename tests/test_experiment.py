@@ -207,8 +207,8 @@ def test_all_errors_are_listed_in_the_order_of_the_fields():
     assert str(caught.value).splitlines() == [
         "Experiment: search.trials: wrong type; expected an integer of at least 1; received '10'.",
         "Experiment: search.trails: unknown key; expected one of strategy, trials, timeout_s, total_epochs, "
-        "seed, space, start, defaults_first, warm_start, max_failures_in_a_row, on_failure; received 5. "
-        "Did you mean `trials`?",
+        "patience, seed, space, start, defaults_first, warm_start, max_failures_in_a_row, "
+        "on_failure; received 5. Did you mean `trials`?",
         "Experiment: training.epochs: wrong type; expected an integer of at least 1; received true.",
         "Experiment: colour: unknown key; expected one of name, model, data, objective, search, training, "
         "resources, tracking, checkpoints, export, workdir; received 'red'.",
@@ -280,10 +280,12 @@ def test_experiments_are_frozen():
 def test_the_default_budget():
     assert make().search.trials == DEFAULT_TRIALS
     assert make(search={"timeout_s": 60}).search.trials is None
+    assert make(search={"patience": 10}).search.trials is None
     assert make(search={"strategy": "grid"}).search.trials is None  # it ends by itself
     assert make(search={"strategy": "grid", "trials": None}).search.trials is None
     with pytest.raises(
-        ExperimentError, match="the search would never end; expected `trials`, `timeout_s` or `total_epochs`"
+        ExperimentError,
+        match="the search would never end; expected `trials`, `timeout_s`, `total_epochs` or `patience`",
     ):
         make(search={"trials": None})
 

@@ -13,14 +13,11 @@ whole ones. How many run at a time makes no difference, as both keep what runs s
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from importlib import import_module
 
 from hpsearch.errors import StrategyError, fault
-from hpsearch.experiment_search import StrategySection
-from hpsearch.strategies import Context, Strategy, asha, bayesian, grid, options, optuna
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from hpsearch.experiment_search import StrategyName, StrategySection
+from hpsearch.strategies import Context, Strategy, options
 
 FEWEST_EPOCHS = 4
 """A trial of fewer is too short to be stopped at a third of them."""
@@ -44,22 +41,24 @@ def create(section: StrategySection, context: Context) -> Strategy:
             advice="Name the strategy, for example `name: optuna`.",
         )
         raise StrategyError(message)
-    module, why = choose(context)
-    chosen: Strategy = module.create(StrategySection(name=module.__name__.rpartition(".")[2]), context)
+    name, why = choose(context)
+    chosen: Strategy = import_module(f"hpsearch.strategies.{name}").create(
+        StrategySection(name=name), context
+    )
     return replace(chosen, summary=f"{chosen.summary} (auto: {why})")
 
 
-def choose(context: Context) -> tuple[ModuleType, str]:
-    """Returns the strategy's module, and in a few words why it was chosen."""
+def choose(context: Context) -> tuple[StrategyName, str]:
+    """Returns the strategy's name, and in a few words why it was chosen."""
     size, budget = context.space.size(), context.budget
     if len(context.directions) > 1:
-        return optuna, f"{len(context.directions)} objectives"
+        return "optuna", f"{len(context.directions)} objectives"
     if size is not None and budget.covers(size, context.epochs):
-        return grid, f"the budget covers all {size} combinations"
+        return "grid", f"the budget covers all {size} combinations"
     if budget.counts_trials(context.epochs):
-        return bayesian, "the budget counts trials"
+        return "bayesian", "the budget counts trials"
     if context.epochs < FEWEST_EPOCHS:
-        return bayesian, f"trials of {context.epochs} epochs are too short to be stopped early"
+        return "bayesian", f"trials of {context.epochs} epochs are too short to be stopped early"
     if not context.resumes:
-        return bayesian, "a `fit` of the model's own cannot pause"
-    return asha, "the budget counts epochs or time, of which weak trials get few"
+        return "bayesian", "a `fit` of the model's own cannot pause"
+    return "asha", "the budget counts epochs or time, of which weak trials get few"

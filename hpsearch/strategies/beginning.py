@@ -82,7 +82,8 @@ def _is_welcome(
 ) -> bool:
     """Whether the best guest is no worse than half of the strategy's own; of several objectives: always."""
     sign = -1.0 if directions[0] == StudyDirection.MAXIMIZE else 1.0
-    guests, own = [], []
+    guests: list[float] = []
+    own: list[float] = []
     for trial, guest in zip(trials, is_guest, strict=True):
         if (value := _shown(trial, sign)) is not None:
             (guests if guest else own).append(value)
@@ -95,15 +96,16 @@ def _is_welcome(
 
 def _shown(trial: FrozenTrial, sign: float) -> float | None:
     """Returns what a trial has shown, the lower the better: the same epochs of all where trials pause."""
-    leg = read_leg(trial)
-    if leg is not None:
-        return sign * leg.values[min(leg.values)] if leg.values else None
     if trial.state == TrialState.FAIL:
         return math.inf
-    if trial.state == TrialState.COMPLETE:
-        return sign * trial.values[0]
-    stopped = trial.state == TrialState.PRUNED and trial.intermediate_values
-    return min(sign * value for value in trial.intermediate_values.values()) if stopped else None
+    value: float | None = None
+    if (leg := read_leg(trial)) is not None:
+        value = leg.values[min(leg.values)] if leg.values else None
+    elif trial.state == TrialState.COMPLETE:
+        value = trial.values[0]
+    elif trial.state == TrialState.PRUNED and trial.intermediate_values:
+        return min(sign * each for each in trial.intermediate_values.values())
+    return None if value is None else sign * value
 
 
 def _key(point: Stored) -> str:

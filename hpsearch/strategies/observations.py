@@ -71,8 +71,8 @@ class Observations:
         self._epochs = epochs
         self._kept: WeakKeyDictionary[BaseStorage, dict[int, _Kept]] = WeakKeyDictionary()
 
-    def known(self, study: Study, trial: FrozenTrial) -> Known:
-        """Returns what all trials but one say.
+    def known(self, study: Study, trial: FrozenTrial | None = None) -> Known:
+        """Returns what all trials say, but for one that is asked about.
 
         Infeasible trials count with the worst value so far; pruned and paused ones with the best that they
         reached, at their last epoch.
@@ -80,7 +80,7 @@ class Observations:
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         seen, shares, values, unfinished = [], [], [], []
         for other in penalised(study.get_trials(deepcopy=False), study.directions):
-            if other.number == trial.number or not other.params:
+            if (trial is not None and other.number == trial.number) or not other.params:
                 continue
             kept = self._keep(study, other)
             if other.state == TrialState.RUNNING:
@@ -107,8 +107,7 @@ class Observations:
     def _reached(self, kept: _Kept, trial: FrozenTrial, sign: float) -> tuple[float, float] | None:
         """Returns a trial's value and how far it was trained, from 0 to 1; None if it says nothing."""
         if trial.state == TrialState.COMPLETE:
-            finite = trial.value is not None and math.isfinite(trial.value)
-            return (sign * trial.value, 1.0) if finite else None
+            return (sign * trial.values[0], 1.0) if math.isfinite(trial.values[0]) else None
         stopped = trial.state == TrialState.PRUNED or (
             trial.state == TrialState.RUNNING and has_paused(trial)
         )

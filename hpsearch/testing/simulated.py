@@ -83,6 +83,7 @@ class SimulatedSearch:
     trials: int | None = None
     total_epochs: int | None = None
     timeout_s: float | None = None
+    patience: int | None = None
     slots: int = 1
     seed: int = 0
     startup_s: float = 0.0
@@ -139,6 +140,7 @@ class SimulatedSearch:
                 prunes=strategy.prunes,
                 one_build_at_a_time=self.space.size() is not None,
                 total_epochs=self.total_epochs,
+                patience=self.patience,
             )
             tracker = create_autospec(Tracker, instance=True)
             search = Search(

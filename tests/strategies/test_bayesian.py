@@ -11,9 +11,10 @@ from hpsearch.errors import StrategyError
 from hpsearch.experiment_search import StrategySection
 from hpsearch.space import Parameter, Space, suggest
 from hpsearch.strategies import Context
-from hpsearch.strategies.bayesian import _log_expected_improvement, create_process_sampler
+from hpsearch.strategies.bayesian import create_process_sampler
 from hpsearch.strategies.coordinates import Coordinates
 from hpsearch.strategies.gaussian_process import GaussianProcess
+from hpsearch.strategies.promising import _log_expected_improvement
 from hpsearch.testing.strategies import TOYS
 
 X = Parameter("x", "float", 0.5, low=0.0, high=1.0)

@@ -1,0 +1,54 @@
+"""How long a search has found nothing better: `search.patience`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from optuna.trial import TrialState as OptunaState
+
+from hpsearch.legs import has_paused
+from hpsearch.ranking import pareto_front
+from hpsearch.trial import TrialState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from optuna.trial import FrozenTrial
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a trial has shown: a `Ranked`."""
+
+    number: int
+    values: tuple[float, ...]
+    state: TrialState = TrialState.COMPLETE
+
+
+def trials_since_best(trials: Sequence[FrozenTrial], directions: Mapping[str, str]) -> int:
+    """Counts the trials after the best one that have ended well, or paused; those that failed do not count.
+
+    Of several objectives the best one is the latest on the Pareto front. It follows from the study alone, so
+    a search that was interrupted knows it too.
+
+    Args:
+        trials: Of the study.
+        directions: `minimize` or `maximize`, by objective.
+    """
+    shown = tuple(each for trial in trials if (each := _shown(trial, directions)) is not None)
+    if not shown:
+        return 0
+    best = max(each.number for each in pareto_front(shown, directions))
+    return sum(each.number > best for each in shown)
+
+
+def _shown(trial: FrozenTrial, directions: Mapping[str, str]) -> _Shown | None:
+    if trial.state == OptunaState.COMPLETE:
+        return _Shown(trial.number, tuple(trial.values))
+    stopped = trial.state == OptunaState.PRUNED or (trial.state == OptunaState.RUNNING and has_paused(trial))
+    if not stopped or not trial.intermediate_values:
+        return None
+    best = max if next(iter(directions.values())) == "maximize" else min
+    return _Shown(trial.number, (best(trial.intermediate_values.values()),))
