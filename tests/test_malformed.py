@@ -155,7 +155,7 @@ FILES = {
     ),
     "no end": (
         search("trials: null"),
-        "search: the search would never end; expected `trials`, `timeout_s` or `total_epochs`",
+        "search: the search would never end; expected `trials`, `timeout_s`, `total_epochs` or `patience`",
     ),
     "negative seed": (
         search("seed: -1"),

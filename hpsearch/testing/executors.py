@@ -15,6 +15,7 @@ What an executor cannot do is visible as a test overridden with the reason:
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -258,6 +259,7 @@ class ExecutorContract:
         executor.start(perform)
         over, keys, bodies, interrupted = threading.Event(), threading.Thread(target=press), list[Any](), 0
         before = signal.signal(signal.SIGINT, interrupt)
+        gc.disable()  # what it calls back must not be interrupted
         try:
             executor.submit(0, trial(0), log=str(log))
             keys.start()
@@ -272,6 +274,7 @@ class ExecutorContract:
                     if isinstance(event.body, Report) and event.body.awaits_answer:
                         executor.answer(0, True)
         finally:
+            gc.enable()
             over.set()
             keys.join()
             signal.signal(signal.SIGINT, before)

@@ -239,7 +239,10 @@ def test_export_in_another_format(here, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "h4"], "no such format; expected architecture or float32 or h5 or keras or weights"),
+        (
+            ["--format", "h4"],
+            "no such format; expected architecture or dynamic_range or float16 or float32 or h5 or int16x8 or",
+        ),
         (["--format", "keras", "-o", "out.h5"], "expected `.keras`; received `.h5`"),
     ],
 )

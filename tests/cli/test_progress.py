@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from hpsearch.cli.progress import Lines, View, outcome, progress, steps_done
-from hpsearch.cli.tables import duration, number, rate, score
+from hpsearch.cli.tables import duration, number, rate, rate_step, score
 from hpsearch.experiment import Experiment
 from hpsearch.trial import Epoch, Failure, FailureKind, TrialState
 from hpsearch.trial_view import TrialView
@@ -125,7 +125,7 @@ def test_steps_are_drawn_where_somebody_watches():
     for terminal, expected in ((True, ("rate 2.5e-4 loss 1.5000", "7/40")), (False, ("Starting",))):
         file = io.StringIO()
         console = Console(file=file, width=100, force_terminal=terminal, color_system=None)
-        with steps_done(console, 40) as on_step:
+        with steps_done(console, 40, rate_step) as on_step:
             on_step(step)
         assert all(each in file.getvalue() for each in expected)
         assert terminal or len(file.getvalue().splitlines()) == 1

@@ -135,7 +135,7 @@ def test_a_file_that_disagrees_is_refused(network, monkeypatch, fmt):
     job = to(network, "mlp", fmt)
     form = formats.find(fmt)
 
-    def attempts(endpoint):
+    def attempts(endpoint, job):
         other = keras.models.clone_model(endpoint.model)  # its weights are others
         if fmt == "architecture":
             config = endpoint.model.get_config()
@@ -143,7 +143,7 @@ def test_a_file_that_disagrees_is_refused(network, monkeypatch, fmt):
             other = keras.Sequential.from_config(config)
         other_file = Path(job.model).with_name("other.keras")
         other.save(other_file)
-        return form.attempts(dataclasses.replace(endpoint, model=other, file=str(other_file)))
+        return form.attempts(dataclasses.replace(endpoint, model=other, file=str(other_file)), job)
 
     def load(file, endpoint):
         return form.open(file, endpoint)
