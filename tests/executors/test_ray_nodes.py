@@ -25,7 +25,7 @@ from ray.cluster_utils import Cluster  # noqa: E402
 pytestmark = pytest.mark.slow
 
 NODE = {"num_cpus": 1, "object_store_memory": 100 * 1024**2, "include_dashboard": False}
-NOTICED_SOON = {"health_check_period_ms": 1000, "health_check_failure_threshold": 5}
+NOTICED_SOON = {"health_check_period_ms": 1000, "health_check_failure_threshold": 10}
 
 
 @pytest.fixture(scope="module")
