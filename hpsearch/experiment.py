@@ -35,7 +35,17 @@ from hpsearch.experiment_training import TrainingSection
 from hpsearch.trial import Value
 
 ExportFormat = Literal[
-    "float32", "float16", "dynamic_range", "int8", "int16x8", "keras", "h5", "architecture", "weights"
+    "float32",
+    "float16",
+    "dynamic_range",
+    "int8",
+    "int16x8",
+    "onnx",
+    "saved_model",
+    "keras",
+    "h5",
+    "architecture",
+    "weights",
 ]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -144,8 +154,8 @@ class ExportSection(Section):
         Field(strict=False),
         BeforeValidator(as_tuple, json_schema_input_type=ExportFormat | list[ExportFormat]),
     ] = ("float32",)
-    """LiteRT: `float32`, and quantized `float16`, `dynamic_range`, `int8`, `int16x8`; Keras: `keras`, `h5`,
-    and half of it `architecture`, `weights`."""
+    """LiteRT: `float32`, and quantized `float16`, `dynamic_range`, `int8`, `int16x8`; `onnx`; TensorFlow:
+    `saved_model`; Keras: `keras`, `h5`, and half of it `architecture`, `weights`."""
     tolerance: float = Field(default=1e-4, gt=0)
     """Largest difference to Keras allowed, relative to the largest absolute output (at least 1). Quantized
     files are judged by what they decide, on test rows:"""

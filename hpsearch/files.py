@@ -6,6 +6,7 @@ A reader, or a run that continues after a power cut, sees the old file or the ne
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +38,47 @@ def whole(target: str | os.PathLike[str]) -> Iterator[Path]:
             beside.unlink()
         raise
     _flush(final.parent)
+
+
+@contextmanager
+def whole_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives a folder beside `target` to fill; it takes the target's place when the block succeeds.
+
+    Unlike a file, a folder that was there before is away for an instant.
+
+    Raises:
+        OSError: The folder cannot be written. The target is then what it was, and nothing is left over.
+    """
+    final = Path(target)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    beside = final.with_name(f".{os.getpid()}.partial.{final.name}")
+    before = final.with_name(f".{os.getpid()}.before.{final.name}")
+    try:
+        yield beside
+        for path in (*beside.rglob("*"), beside):
+            _flush(path)
+        if final.exists():
+            os.replace(final, before)
+        os.replace(beside, final)
+    except BaseException:
+        remove(beside)
+        raise
+    remove(before)
+    _flush(final.parent)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def size_of(path: Path) -> int:
+    """Returns the bytes of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def write_text(target: str | os.PathLike[str], text: str) -> None:

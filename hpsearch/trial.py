@@ -29,6 +29,8 @@ CHECKPOINTS_FOLDER = "checkpoints"
 """There: its models of other epochs, where they are asked for."""
 SAMPLES_FILE, TRUTH_FILE, CALIBRATION_FILE = "samples.npz", "truth.npz", "calibration.npz"
 """Beside a test evaluation: test rows, what is true of them, and training rows."""
+PREPROCESSING_FILE = "preprocessing.json"
+"""There: the Keras layers, with their statistics, that made a table's columns the model's inputs."""
 STATE_FILES = "state*.npz"
 """There: what a trial that has not ended needs to go on."""
 

@@ -8,6 +8,8 @@ from hpsearch.trial import ExportResult
 
 BASE = "float32"
 """The format that others are measured against."""
+LITERT = ("float16", "dynamic_range", "int8", "int16x8")
+"""Those of the other formats that the same interpreter runs."""
 _TOLD = ("f1", "accuracy", "r2")
 """Scores worth a word, the first there is."""
 
@@ -46,7 +48,7 @@ def comparisons(results: Sequence[ExportResult], base: ExportResult | None = Non
     """
     base = next((each for each in results if each.format == BASE), base)
     for each in results:
-        if base is not None and each.format != BASE and each.ops:
+        if base is not None and each.format in LITERT:
             yield versus(each, base)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.files import whole, write_bytes, write_text
+from hpsearch.files import remove, size_of, whole, whole_folder, write_bytes, write_text
 
 
 def test_the_file_appears_only_when_the_block_ends(tmp_path: Path) -> None:
@@ -51,4 +51,40 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), whole(tmp_path / "x.png"):
         pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    target = tmp_path / "models" / "saved"
+    for content in ("old", "newer"):
+        with whole_folder(target) as path:
+            (path / "deep").mkdir(parents=True)
+            (path / "deep" / content).write_text(content)
+    assert [file.name for file in target.rglob("*")] == ["deep", "newer"]
+    assert size_of(target) == size_of(target / "deep" / "newer") == 5
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_folder_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "saved"
+    target.mkdir()
+    (target / "old").write_text("old")
+
+    def fail() -> None:
+        with whole_folder(target) as path:
+            path.mkdir()
+            (path / "new").write_text("new")
+            raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        fail()
+    assert [file.name for file in target.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_files_folders_and_nothing_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    (tmp_path / "file").write_text("x")
+    for name in ("folder", "file", "nothing"):
+        remove(tmp_path / name)
     assert list(tmp_path.iterdir()) == []

@@ -261,8 +261,8 @@ def export(
         typer.Option(
             "--format",
             metavar="NAMES",
-            help="Of .tflite files float32, float16, dynamic_range, int8, int16x8; keras or h5 (the Keras "
-            "model); architecture; weights. Default: float32. Can be several, with commas.",
+            help="Of .tflite files float32, float16, dynamic_range, int8, int16x8; onnx; saved_model; keras "
+            "or h5 (the Keras model); architecture; weights. Default: float32. Several with commas.",
         ),
     ] = None,
     integer_io: Annotated[

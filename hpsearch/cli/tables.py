@@ -14,7 +14,8 @@ from rich.text import Text
 from hpsearch.cli.documents import counts, param_names
 from hpsearch.cli.selection import value_of
 from hpsearch.retention import disk_use
-from hpsearch.trial import Epoch, Failure, RateRangeResult, TrialState
+from hpsearch.trial import Epoch, ExportResult, Failure, RateRangeResult, TrialState
+from hpsearch.variants import comparisons
 from hpsearch.writing import duration, number, score, size
 
 if TYPE_CHECKING:
@@ -173,9 +174,9 @@ def _champion_rows(
         version = f"{champion['registered_as']} version {champion['version']}, alias champion"
         rows.append(("registered", version))
     rows.append(("Keras model", champion["model"]))
-    rows += [
-        (each["format"], f"{each['path']} ({export_line(each)})") for each in champion.get("exports", ())
-    ]
+    exports = champion.get("exports", ())
+    rows += [(each["format"], f"{each['path']} ({export_line(each)})") for each in exports]
+    rows += [("", sentence) for sentence in comparisons([ExportResult.from_dict(each) for each in exports])]
     return rows
 
 

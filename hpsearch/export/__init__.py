@@ -7,6 +7,7 @@
     write, by the first attempt             formats/<format>.py
       to LiteRT, by several routes          litert.py, routes.py
       in coarser numbers                    quantization.py
+      to TensorFlow's and ONNX's            saved_model.py, onnx_file.py
       to Keras's own formats                keras_model.py
       whose file runs and agrees            interpreter.py, verify.py
       or is as good on real samples         quality.py, classes.py

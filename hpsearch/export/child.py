@@ -24,6 +24,7 @@ from typing import Any
 
 import cloudpickle
 
+from hpsearch.files import remove
 from hpsearch.trial import Export, ExportResult, Failure, FailureKind
 
 _TAIL = 4000
@@ -91,7 +92,7 @@ def _bury(child: subprocess.Popen[bytes], target: str) -> None:
     final = Path(target)
     for left in final.parent.glob(f".{child.pid}.partial.{glob.escape(final.name)}*"):
         with contextlib.suppress(OSError):
-            left.unlink()
+            remove(left)
 
 
 def _end(code: int) -> str:

@@ -19,7 +19,7 @@ from hpsearch.export.formats import Attempt, Format, Runner
 from hpsearch.export.quality import quality_of
 from hpsearch.export.samples import rows_of, take
 from hpsearch.export.verify import Comparison, verify, verify_backend
-from hpsearch.files import whole
+from hpsearch.files import remove, size_of, whole, whole_folder
 from hpsearch.models import load_saved
 from hpsearch.trial import Export, ExportResult, Failure, FailureKind, Speed
 
@@ -53,13 +53,14 @@ def deliver(
     endpoint = open_endpoint(model, arrays, file=job.model, where=job.samples)
     if expected is not None:
         verify_backend(endpoint.reference, samples_file.read(expected), tolerance=job.tolerance)
-    with _writable(job.target), whole(job.target) as file:
+    place = whole_folder if form.folder else whole
+    with _writable(job.target), place(job.target) as file:
         proven = _prove(form, endpoint, job, file)
         comparison = proven.comparison
         result = ExportResult(
             path=job.target,
             format=job.format,
-            size_bytes=file.stat().st_size,
+            size_bytes=size_of(file),
             largest_difference=comparison.largest,
             mean_difference=comparison.mean,
             agreement=comparison.agreement,
@@ -120,7 +121,7 @@ def _prove(form: Format, endpoint: Endpoint, job: Export, file: Path) -> _Proven
     quality = quality_of(endpoint, job)
     refusals: list[tuple[Attempt, HpsearchError]] = []
     for attempt in form.attempts(endpoint, job):
-        file.unlink(missing_ok=True)  # the last attempt's runner may still read it
+        remove(file)  # the last attempt's runner may still read it
         try:
             attempt.write(file)
             runner = form.open(file, endpoint)

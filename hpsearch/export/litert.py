@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import ExportError, ModelError, fault
+from hpsearch.export import saved_model
 from hpsearch.export.endpoint import Endpoint
 from hpsearch.export.formats import Attempt
-from hpsearch.export.routes import Route, routes, unrolled
-from hpsearch.models.stateful import reset_states
+from hpsearch.export.routes import Route, routes
 
 SUFFIX = ".tflite"
 BACKEND = "tensorflow"
@@ -70,7 +70,9 @@ def convert(
     """Converts a model with LiteRT's built-in operations only.
 
     Operations of TensorFlow itself (`SELECT_TF_OPS`) are never allowed: such a file is written without
-    complaint and then runs on no plain interpreter.
+    complaint and then runs on no plain interpreter. The converter takes a detour over a SavedModel because it
+    loses a Keras 3 model's variables otherwise: from concrete functions alone it makes a file that runs and
+    returns NaN.
 
     Args:
         endpoint: The model, with names for its inputs and outputs.
@@ -86,7 +88,7 @@ def convert(
 
     try:
         with tempfile.TemporaryDirectory(prefix="hpsearch-export-") as folder:
-            _save(endpoint, route, folder)
+            saved_model.write(endpoint, route, folder)
             converter = tf.lite.TFLiteConverter.from_saved_model(folder)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
             converter.experimental_enable_resource_variables = True
@@ -96,27 +98,6 @@ def convert(
     except Exception as failure:
         raise ExportError(_explain(failure)) from failure
     target.write_bytes(content)
-
-
-def _save(endpoint: Endpoint, route: Route, folder: str) -> None:
-    """Writes a SavedModel with one signature.
-
-    The converter takes a detour over a SavedModel because it loses a Keras 3 model's variables otherwise:
-    from concrete functions alone it makes a file that runs and returns NaN.
-    """
-    import keras
-    import tensorflow as tf
-
-    signature = [
-        tf.TensorSpec(shape, tensor.dtype, name=tensor.name)
-        for shape, tensor in zip(route.shapes(endpoint), endpoint.inputs.tensors, strict=True)
-    ]
-    reset_states(endpoint.model)  # the file keeps the state that the model has now
-    with unrolled(endpoint.model, route.unroll):
-        archive = keras.export.ExportArchive()
-        archive.track(endpoint.model)
-        archive.add_endpoint("serve", endpoint, input_signature=signature)
-        archive.write_out(folder, verbose=False)
 
 
 def _explain(failure: Exception) -> str:

@@ -6,7 +6,7 @@ dies of a recurrent layer's loop there, so the layer is unrolled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,12 @@ from hpsearch.trial import Export
 Settings = dict[str, Any]
 """Attributes of `tf.lite.TFLiteConverter`."""
 
-ATTENTION = ("BATCH_MATMUL", "SOFTMAX")
-"""Operators that lose most as integers: masked scores of -1e9 leave the others one step of the range."""
+TROUBLE = (("BATCH_MATMUL", "SOFTMAX"), ("FULLY_CONNECTED",))
+"""Operators that are left in floats where all integers give no right file, one group after the other.
+
+Attention loses most, for masked scores of -1e9 leave the others one step of the range. XNNPACK, LiteRT's
+default on CPUs, refuses some dense layers within unrolled recurrent ones.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,21 +40,18 @@ class IntegerMode:
     """What distinguishes the integer modes.
 
     Attributes:
-        name: The format's.
         ops: Name in `tf.lite.OpsSet` of its operators.
         io: Type of inputs and outputs, where these are to be integers.
         selective: Whether single kinds of operators can be left in floats.
     """
 
-    name: str
     ops: str
     io: str
     selective: bool
 
 
-INT8 = IntegerMode("int8", "TFLITE_BUILTINS_INT8", "int8", selective=True)
+INT8 = IntegerMode("TFLITE_BUILTINS_INT8", "int8", selective=True)
 INT16X8 = IntegerMode(
-    "int16x8",
     "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8",
     "int16",
     selective=False,
@@ -90,13 +91,16 @@ def attempts(mode: IntegerMode, endpoint: Endpoint, job: Export) -> Iterator[Att
         first = _Noted(partial(convert, settings=settings))
         yield Attempt(first, route.batch, route.notes)
         if first.file is None:
-            note = "operators without an integer kernel compute in floats"
+            note = "operators without an integer kernel in floats"
             mixed = partial(convert, settings=_with_floats(mode, settings))
             yield Attempt(mixed, route.batch, (*route.notes, note))
-        elif mode.selective and not job.integer_io and _attends(first.file):
-            note = f"{' and '.join(ATTENTION)} compute in floats"
-            partly = partial(convert, settings=settings, finish=_all_but_attention)
-            yield Attempt(partly, route.batch, (*route.notes, note))
+        elif mode.selective and not job.integer_io:
+            found = set(operators(first.file))
+            for floats in TROUBLE:
+                if found.issuperset(floats):
+                    note = f"{' and '.join(floats)} in floats"
+                    partly = partial(convert, settings=settings, finish=partial(_all_but, floats))
+                    yield Attempt(partly, route.batch, (*route.notes, note))
 
 
 class _Noted:
@@ -111,16 +115,12 @@ class _Noted:
         self.file = file
 
 
-def _attends(file: Path) -> bool:
-    return set(ATTENTION) <= set(operators(file))
-
-
-def _all_but_attention(converter: Any) -> bytes:
-    """Converts to integers, but for what attention computes."""
+def _all_but(floats: Sequence[str], converter: Any) -> bytes:
+    """Converts to integers, but for some kinds of operators."""
     import tensorflow as tf
 
     debugging = tf.lite.experimental
-    options = debugging.QuantizationDebugOptions(denylisted_ops=list(ATTENTION))
+    options = debugging.QuantizationDebugOptions(denylisted_ops=list(floats))
     rows = converter.representative_dataset
     debugger = debugging.QuantizationDebugger(converter=converter, debug_dataset=rows, debug_options=options)
     return bytes(debugger.get_nondebug_quantized_model())

@@ -18,7 +18,7 @@ from hpsearch.export.formats import Runner
 from hpsearch.export.signature import Tensor
 from hpsearch.export.verify import Comparison
 from hpsearch.files import write_bytes, write_text
-from hpsearch.trial import Export, ExportResult
+from hpsearch.trial import PREPROCESSING_FILE, Export, ExportResult
 
 
 def write(
@@ -31,6 +31,8 @@ def write(
     refused: tuple[str, ...] = (),
 ) -> None:
     """Writes the record beside the target, and the vocabulary of a model that reads text.
+
+    What made a table's columns the model's inputs is in it, as `keras.models.model_from_json` reads it.
 
     Args:
         result: What the export found.
@@ -56,12 +58,14 @@ def write(
         "ops": list(result.ops),
         "notes": list(result.notes),
         "refused": list(refused),
-        "versions": versions(),
+        "versions": versions(job.format),
     }
     if (vocabulary := Path(job.model).with_name(VOCABULARY)).is_file():
         beside = Path(f"{job.target}.{VOCABULARY}")
         write_bytes(beside, vocabulary.read_bytes())
         record["vocabulary"] = {"file": beside.name, "reading": READING}
+    if (before := Path(job.samples).with_name(PREPROCESSING_FILE)).is_file():
+        record["preprocessing"] = json.loads(before.read_text(encoding="utf-8"))
     write_text(f"{job.target}.json", json.dumps(record, indent=2) + "\n")
 
 
@@ -72,17 +76,19 @@ def _limits(job: Export) -> dict[str, float]:
     return {"tolerance": job.tolerance}
 
 
-def versions() -> dict[str, str]:
-    """Returns the versions that made and ran the file."""
+def versions(fmt: str) -> dict[str, str]:
+    """Returns the versions that made and ran a file of a format."""
     import keras
     import tensorflow as tf
 
+    extra = ("tf2onnx", "onnx", "onnxruntime") if fmt == "onnx" else ()
     return {
         "hpsearch": version("hpsearch"),
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "ai-edge-litert": version("ai-edge-litert"),
+        **{name: version(name) for name in extra},
     }
 
 
@@ -93,6 +99,11 @@ def _signature(tensor: Tensor) -> dict[str, Any]:
     return described
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
+def _sha256(path: Path) -> str:
+    """Returns the digest of a file; of a folder that of its files' names and digests, in their order."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        listed = "".join(f"{file.relative_to(path).as_posix()} {_sha256(file)}\n" for file in files)
+        return hashlib.sha256(listed.encode()).hexdigest()
+    with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.tracking import Champion, StudyRecord
 from hpsearch.tracking.messages import Crown
+from hpsearch.variants import comparisons
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -67,9 +68,26 @@ def upload_champion(client: MlflowClient, run_id: str, model_id: str, champion: 
             if (folder / name).is_file():
                 client.log_artifact(run_id, str(folder / name), str(Path("test") / Path(name).parent))
     for export in champion.exports:
-        if Path(export.path).is_file():
-            client.log_artifact(run_id, export.path, "export")
-            client.log_model_artifact(model_id, export.path, "export")
+        for path in (export.path, f"{export.path}.json"):  # the file, and the record of what it is
+            if Path(path).is_file():
+                client.log_artifact(run_id, path, "export")
+                client.log_model_artifact(model_id, path, "export")
+            elif Path(path).is_dir():
+                client.log_artifacts(run_id, path, f"export/{Path(path).name}")
+                client.log_model_artifacts(model_id, path, f"export/{Path(path).name}")
+
+
+def export_metrics(champion: Champion) -> dict[str, float]:
+    """Returns the exported files' numbers as metrics: `export_int8_size_kib`, `export_int8_f1`, ..."""
+    found: dict[str, float] = {}
+    for export in champion.exports:
+        numbers = {"size_kib": export.size_bytes / 1024, **export.scores}
+        if export.agreement is not None:
+            numbers["agreement"] = export.agreement
+        if export.speed is not None:
+            numbers["latency_ms"] = export.speed.default.median_ms
+        found |= {f"export_{export.format}_{name}": value for name, value in numbers.items()}
+    return found
 
 
 def _find(client: MlflowClient, name: str, run_id: str) -> ModelVersion | None:
@@ -108,7 +126,7 @@ def _description(champion: Champion, study: str) -> str:
         text += f" On the test data: {listed(tested)}."
     for export in champion.exports:
         text += f" Exported as {export.format}: {Path(export.path).name}, {export.size_bytes} bytes."
-    return text
+    return " ".join([text, *(f"{sentence}." for sentence in comparisons(champion.exports))])
 
 
 def _quoted(text: str) -> str:

@@ -12,7 +12,7 @@ from hpsearch.tracking.entities import Names, origin, to_dataset, to_metrics, to
 from hpsearch.tracking.leaderboard import leaderboard
 from hpsearch.tracking.messages import Best, Close, Crown, Files, Message
 from hpsearch.tracking.notes import NOTE, run_link
-from hpsearch.tracking.registry import Registration, register, upload_champion
+from hpsearch.tracking.registry import Registration, export_metrics, register, upload_champion
 from hpsearch.tracking.store import masked
 from hpsearch.tracking.trial_runs import BEST, TrialRuns
 from hpsearch.trial import TrialState
@@ -151,11 +151,10 @@ class StudyRun:
         model_id = self.trials.model_id(message.champion.trial, message.champion.model, message.at_s)
         upload_champion(self._client, self.run_id, model_id, message.champion)
         evaluation = message.champion.evaluation
-        if evaluation is not None:
-            metrics = to_metrics(
-                evaluation.metrics, self._names, step=0, at_s=message.at_s, model_id=model_id
-            )
-            new = [metric for metric in metrics if self._metrics.get(metric.key) != metric.value]
+        numbers = {**(evaluation.metrics if evaluation else {}), **export_metrics(message.champion)}
+        metrics = to_metrics(numbers, self._names, step=0, at_s=message.at_s, model_id=model_id)
+        new = [metric for metric in metrics if self._metrics.get(metric.key) != metric.value]
+        if new:
             self._client.log_batch(self.run_id, metrics=new)
             self._metrics.update((metric.key, metric.value) for metric in new)
         study = run_link(self._record.name, self._experiment_id, self.run_id)

@@ -1,8 +1,9 @@
 """The rows that an export is made and judged with, beside the test evaluation.
 
-samples.npz       test rows: an array for each input of the model, by its name
-truth.npz         what is true of them: class numbers or amounts, for each output by its name
-calibration.npz   training rows, as the samples: integer files take the ranges of their numbers from them
+samples.npz          test rows: an array for each input of the model, by its name
+truth.npz            what is true of them: class numbers or amounts, for each output by its name
+calibration.npz      training rows, as the samples: integer files take the ranges of their numbers from them
+preprocessing.json   the Keras layers before the model, if a table's columns went through some
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 
-from hpsearch.files import whole
+from hpsearch.datasets.text import vocabulary_of
+from hpsearch.files import whole, write_text
+from hpsearch.models.stateful import fixed_batch
+from hpsearch.training.lanes import arranged
 from hpsearch.training.outputs import class_numbers, targets_of
-from hpsearch.trial import CALIBRATION_FILE, SAMPLES_FILE, TRUTH_FILE
+from hpsearch.trial import CALIBRATION_FILE, PREPROCESSING_FILE, SAMPLES_FILE, TRUTH_FILE
 
 if TYPE_CHECKING:
-    import keras
-
     from hpsearch.datasets import Data, Split
     from hpsearch.datasets.data import Array
 
@@ -33,18 +36,25 @@ ONLY_OUTPUT = "output"
 
 
 def write_samples(folder: Path, model: keras.Model, data: Data) -> None:
-    """Writes the three files.
+    """Writes the files.
 
     Args:
         folder: Where to.
         model: Its inputs' names and types are read.
-        data: Gives the rows: of the test split the first ones, of the training split some by chance.
+        data: Gives the rows: of the test split the first ones, of the training split some by chance. A
+            stateful model's are in the order in which it sees them.
     """
-    count = _rows(data.test, TEST_ROWS)
-    _write(folder / SAMPLES_FILE, samples_of(model, data.test, count))
-    _write(folder / TRUTH_FILE, _truth(data, count))
-    drawn = np.random.default_rng(0).permutation(len(data.train))[: _rows(data.train, TRAINING_ROWS)]
-    _write(folder / CALIBRATION_FILE, samples_of(model, data.train.take(np.sort(drawn)), len(drawn)))
+    test, train = arranged(model, data.test), arranged(model, data.train)
+    count = _rows(test, TEST_ROWS)
+    _write(folder / SAMPLES_FILE, samples_of(model, test, count))
+    _write(folder / TRUTH_FILE, _truth(data, test.select(slice(count))))
+    drawn = np.arange(_rows(train, TRAINING_ROWS))
+    if fixed_batch(model) is None:  # else their order counts
+        drawn = np.sort(np.random.default_rng(0).permutation(len(train))[: len(drawn)])
+    _write(folder / CALIBRATION_FILE, samples_of(model, train.select(drawn), len(drawn)))
+    before = data.preprocessing
+    if isinstance(before, keras.Model) and not vocabulary_of(before):  # a vocabulary is a file of its own
+        write_text(folder / PREPROCESSING_FILE, before.to_json(indent=2))
 
 
 def samples_of(model: keras.Model, split: Split, count: int) -> dict[str, Any]:
@@ -74,13 +84,13 @@ def _names(model: keras.Model, inputs: list[Any]) -> dict[str, str]:
     return names
 
 
-def _truth(data: Data, count: int) -> dict[str, Array]:
+def _truth(data: Data, split: Split) -> dict[str, Array]:
     """Returns class numbers, or amounts as floats; nothing of rows with several classes each."""
     found = {}
-    y = data.test.y
+    y = split.y
     for target in targets_of(data):
         array = y[target.name] if isinstance(y, Mapping) and target.name else y
-        array = np.asarray(next(iter(array.values())) if isinstance(array, Mapping) else array)[:count]
+        array = np.asarray(next(iter(array.values())) if isinstance(array, Mapping) else array)
         if target.task == "classification":
             found[target.name or ONLY_OUTPUT] = class_numbers(array)
         elif target.task == "regression":

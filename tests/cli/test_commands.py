@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -234,6 +235,46 @@ def test_export_in_another_format(here, capsys, tmp_path):
     document = json.loads(shown(capsys, "export", "--format", "architecture", "--json"))
     assert document["path"].endswith("-architecture.json")
     assert document["largest_difference"] == 0
+
+
+def test_export_of_several_formats(here, capsys, tmp_path):
+    folder = tmp_path / "files"
+    wanted = ["--format", "float32,dynamic_range", "--format", "int8"]
+    text = shown(capsys, "export", *wanted, "-o", folder)
+    (number,) = {path.name.split("-")[1] for path in folder.iterdir()}
+    names = [f"tiny-{number}-{fmt}.tflite" for fmt in ("float32", "dynamic_range", "int8")]
+    assert {path.name for path in folder.iterdir()} == {*names, *(f"{name}.json" for name in names)}
+    header, *_ = (line for line in text.splitlines() if "agreement" in line)
+    assert header.split()[:4] == ["format", "KiB", "ms", "p90"]
+    assert header.split()[-1] == "f1"
+    said = r"^int8 is [\d.]+x (smaller|larger), [\d.]+x (faster|slower), [+-][\d.]+ points of f1\.$"
+    assert re.search(said, text, re.M)
+    record = json.loads((folder / f"{names[2]}.json").read_text())
+    assert record["source"]["study"] == "tiny"
+    assert record["source"]["trial"] == str(int(number))
+    assert {each["xnnpack"] for each in record["speed"]["latencies"]} == {True, False}
+    assert record["comparison"]["max_loss"] == 0.02
+
+
+def test_export_that_is_not_right_is_not_delivered(here, capsys, tmp_path, monkeypatch):
+    """The others are, and the exit code tells."""
+    monkeypatch.setattr("hpsearch.export.formats.int8.FORMAT", refusing())
+    arguments = ["export", "--format", "dynamic_range,int8", "-o", str(tmp_path), "--json"]
+    assert call(arguments) == 1
+    captured = capsys.readouterr()
+    assert [each["format"] for each in json.loads(captured.out)] == ["dynamic_range"]
+    assert "could not be exported as int8, so no such file was written; received no such luck" in captured.err
+    assert not list(tmp_path.glob("*int8*"))
+
+
+def refusing():
+    from hpsearch.errors import ExportError
+    from hpsearch.export.formats import find
+
+    def attempts(endpoint, job):
+        raise ExportError("no such luck")
+
+    return dataclasses.replace(find("int8"), attempts=attempts)
 
 
 @pytest.mark.parametrize(

@@ -189,10 +189,12 @@ def network(tmp_path) -> Callable[..., Export]:
         model, samples = NETWORKS[name]()
         model.save(tmp_path / "model.keras")
         np.savez(tmp_path / "samples.npz", **samples)
+        np.savez(tmp_path / "calibration.npz", **samples)
         job = Export(
             model=str(tmp_path / "model.keras"),
             samples=str(tmp_path / "samples.npz"),
             target=str(tmp_path / "out" / "best.tflite"),
+            calibration=str(tmp_path / "calibration.npz"),
         )
         return dataclasses.replace(job, **changes)
 

@@ -23,7 +23,9 @@ from hpsearch.trial import (
     ExportResult,
     Failure,
     FailureKind,
+    Latency,
     Result,
+    Speed,
     TrialSpec,
     TrialState,
 )
@@ -260,13 +262,20 @@ def test_the_champion_is_registered_with_what_was_tested_and_exported(tracker, s
     spec = finish(tracker, record, 1, 0.9, files=("model.keras",))
     folder = Path(record.folder) / "champion"
     folder.mkdir()
-    for name in ("test_predictions.csv", "digits-float32.tflite"):
+    exported = ("digits-float32.tflite", "digits-float32.tflite.json", "digits-int8.tflite")
+    for name in ("test_predictions.csv", *exported):
         (folder / name).write_text(name)
-    export = ExportResult(str(folder / "digits-float32.tflite"), "float32", 21, 1e-7, 1e-8, 1.0, 100)
+    whole = ExportResult(
+        str(folder / exported[0]), "float32", 4096, 1e-7, 1e-8, 1.0, 100, ("ADD",), scores={"f1": 0.9}
+    )
+    speed = Speed((Latency(1, True, 0.5, 0.6),))
+    small = ExportResult(
+        str(folder / exported[2]), "int8", 1024, 0.1, 0.1, 0.99, 100, ("ADD",), (), {}, {"f1": 0.897}, speed
+    )
     metrics = {"test_accuracy": 0.88, "test_f1_class_0": 0.7}
     tested = EvaluationResult(metrics, str(folder / "samples.npz"), files=("test_predictions.csv",))
     model = str(Path(spec.folder) / "model.keras")
-    champion = Champion(1, {METRIC: 0.9}, model, tested, [export])
+    champion = Champion(1, {METRIC: 0.9}, model, tested, [whole, small])
     assert tracker.crown(champion, "team/digits") == "1"
     tracker.finish_study(interrupted=False)
     tracker.close()
@@ -278,16 +287,19 @@ def test_the_champion_is_registered_with_what_was_tested_and_exported(tracker, s
     assert version.description.startswith("Trial 1 of the study [digits_mlp](#/experiments/")
     assert f"/runs/{study.info.run_id}?" in version.description
     assert "): val_accuracy 0.9. On the test data: test_accuracy 0.88." in version.description
+    assert "int8 is 4.0x smaller, -0.3 points of f1." in version.description
     assert study.data.metrics["test_accuracy"] == 0.88
+    assert study.data.metrics["export_int8_size_kib"] == 1
+    assert study.data.metrics["export_int8_latency_ms"] == 0.5
+    assert study.data.metrics["export_int8_f1"] == 0.897
     assert study.data.tags["hpsearch.champion_trial"] == "1"
     assert run.data.tags["hpsearch.champion"] == "true"
-    assert see.files("digits_mlp", "export") == {"export/digits-float32.tflite"}
+    assert see.files("digits_mlp", "export") == {f"export/{name}" for name in exported}
     assert see.files("digits_mlp", "test") == {"test/test_predictions.csv"}
     [model] = see.client.search_logged_models([run.info.experiment_id])
     assert (model.source_run_id, model.status, model.name) == (run.info.run_id, "READY", "model")
-    assert {f.path for f in see.client.list_logged_model_artifacts(model.model_id, "export")} == {
-        "export/digits-float32.tflite"
-    }
+    artifacts = see.client.list_logged_model_artifacts(model.model_id, "export")
+    assert {file.path for file in artifacts} == {f"export/{name}" for name in exported}
     assert {metric.key for metric in model.metrics} >= {f"best_{METRIC}", "test_accuracy"}
     assert "team-digits version 1" in study.data.tags["mlflow.note.content"]
 

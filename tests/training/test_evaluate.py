@@ -61,7 +61,19 @@ def test_samples_are_test_rows_by_input_name(evaluated):
     with np.load(result.samples) as samples:
         (name,) = samples.files
         assert name == keras.saving.load_model(job.model).inputs[0].name
-        np.testing.assert_array_equal(samples[name], data.test.x[:256])
+        np.testing.assert_array_equal(samples[name], data.test.x[:1024])
+
+
+def test_exports_have_the_truth_of_the_samples_and_training_rows(evaluated):
+    job, _, data = evaluated
+    samples, truth, calibration = (
+        dict(np.load(Path(job.folder) / name)) for name in ("samples.npz", "truth.npz", "calibration.npz")
+    )
+    np.testing.assert_array_equal(truth["output"], data.test.y[: len(truth["output"])])
+    (name,) = samples
+    assert len(samples[name]) == len(truth["output"])
+    training = {row.tobytes() for row in data.train.x}
+    assert {row.tobytes() for row in calibration[name]} <= training
 
 
 def test_a_model_that_keras_refuses_is_built_again(make_experiment, tmp_path):

@@ -18,6 +18,9 @@ from hpsearch.export.samples import Arrays
 from hpsearch.export.signature import Tensor
 from hpsearch.trial import Export, Speed
 
+SAVED_MODEL = "saved_model.pb"
+"""By this file one knows a SavedModel, the one format that is a folder."""
+
 
 class Runner(Protocol):
     """An exported file, running. A new one is in its initial state."""
@@ -67,6 +70,7 @@ class Format:
         open: Makes the file ready to run; raises `ExportError` if it cannot.
         measure: Measures the file's speed on one batch. Default: nothing can.
         float32: Whether the file computes in 32-bit floats, whatever precision the model trained in.
+        folder: Whether it is a folder of files.
         quantized: Whether it holds coarser numbers than the model; it is then judged by what it decides.
     """
 
@@ -75,6 +79,7 @@ class Format:
     open: Callable[[Path, Endpoint], Runner]
     measure: Callable[[Path, Arrays], Speed | None] | None = None
     float32: bool = False
+    folder: bool = False
     quantized: bool = False
 
 
@@ -119,5 +124,9 @@ def check_target(name: str, target: Path) -> None:
                 received=f"`{target.suffix}`",
             )
         )
-    if target.is_dir():
+    if find(name).folder:
+        if target.exists() and not (target / SAVED_MODEL).is_file():
+            what = "something else is in the folder's place"
+            raise UsageError(fault(str(target), what, expected=f"nothing, or a folder with `{SAVED_MODEL}`"))
+    elif target.is_dir():
         raise UsageError(fault(str(target), "a folder is in the file's place", expected="a file, or nothing"))
