@@ -17,8 +17,10 @@ TINY = [
     *INLINE,
     "training.epochs=1",
     "data.options.rows=60",
+    "data.options.length=4",
     "search.space.embedding=4",
     "search.space.units=4",
+    "search.space.bidirectional=false",
     "export.min_agreement=0",
     "export.max_loss=1",
 ]
