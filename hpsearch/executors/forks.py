@@ -7,10 +7,10 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 
-from hpsearch.errors import SearchError
 from hpsearch.executors.forkserver import FORK, MESSAGE_BYTES, WAIT
 from hpsearch.executors.process import Setting, death_of, end_of, start
 
@@ -18,8 +18,16 @@ REPLY_S = 5.0
 """How long the fork server may take to tell the exit code of a process that has ended."""
 
 
-class ForkServer:
-    """Makes worker processes that are copies of one, which has warmed up.
+def can_fork() -> bool:
+    """Whether this system tells the end of a process that is another one's child: Linux from 5.3."""
+    death = death_of(os.getpid()) if sys.platform == "linux" else None
+    if death is not None:
+        os.close(death)
+    return death is not None
+
+
+class ForkServers:
+    """Makes worker processes that are copies of one, which has warmed up; of another one, should it die.
 
     Args:
         setting: What it is started with, and so are the workers.
@@ -27,9 +35,7 @@ class ForkServer:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._current: ForkServer | None = None
 
     def fork(self, connection_fd: int, log_fd: int) -> Forked:
         """Asks for a worker, which says its process id first of all, once the fork server is warm.
@@ -38,74 +44,72 @@ class ForkServer:
             SearchError: The system refuses to start another process.
         """
         while True:
-            if self._process is None or self._control is None or self._process.poll() is not None:
-                self._process, self._control = self._start()
+            if self._current is None or self._current.process.poll() is not None:
+                self.close()
+                self._current = ForkServer(self._setting)
             with suppress(ConnectionError):  # it has just died
-                socket.send_fds(self._control, [FORK], [connection_fd, log_fd])
-                return Forked(self, self._process)
+                self._current.ask(connection_fd, log_fd)
+                return Forked(self._current)
 
-    def exit_code(self, pid: int) -> int | None:
-        """Returns the exit code of a worker that has ended; None if the fork server is gone."""
-        if self._control is None:
-            return None
-        try:
+    def close(self) -> None:
+        """Ends the process."""
+        if self._current is not None:
+            self._current.kill()
+
+
+class ForkServer:
+    """The process that workers become copies of.
+
+    Raises:
+        SearchError: The system refuses to start another process.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self.process = start("forkserver", theirs.fileno(), self._log.fileno(), setting)
+
+    def ask(self, connection_fd: int, log_fd: int) -> None:
+        """Asks for a copy.
+
+        Raises:
+            ConnectionError: It is dead.
+        """
+        socket.send_fds(self._control, [FORK], [connection_fd, log_fd])
+
+    def exit_code(self, pid: int) -> int:
+        """Returns the exit code of a copy that has ended; SIGKILL, if this process was killed with its copies."""
+        with suppress(OSError, ValueError):
             self._control.send(WAIT + str(pid).encode())
-            return int(self._control.recv(MESSAGE_BYTES))
-        except (OSError, ValueError):
-            return None
+            if select.select([self._control], [], [], REPLY_S)[0]:
+                return int(self._control.recv(MESSAGE_BYTES))
+        self.kill()  # it does not answer
+        return -signal.SIGKILL
 
     def kill(self) -> None:
-        """Kills the process that workers would have become copies of; the next worker gets another."""
-        if self._process is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        """Kills it, and with it its copies."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def said(self) -> str:
         """Returns the end of what it wrote."""
         return end_of(self._log)
 
-    def close(self) -> None:
-        """Ends the process."""
-        self.kill()
-        if self._control is not None:
-            self._control.close()
-        self._log.close()
-
-    def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        if self._control is not None:
-            self._control.close()
-        self._log.truncate(0)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(REPLY_S)
-        with theirs:
-            try:
-                process = start("forkserver", theirs.fileno(), self._log.fileno(), self._setting)
-            except SearchError:
-                ours.close()
-                raise
-        return process, ours
-
 
 class Forked:
     """A worker process that is a copy of the fork server, or will be."""
 
-    def __init__(self, server: ForkServer, original: subprocess.Popen[bytes]) -> None:
+    def __init__(self, server: ForkServer) -> None:
         self._server = server
-        self._original = original
-        self._death: int | None = None
         self._returncode: int | None = None
         self.pid: int | None = None
+        self.death: int | None = None
 
     def born(self, pid: int) -> None:
         """Takes in what the worker says first."""
-        self.pid = pid
-        self._death = death_of(pid)
-
-    @property
-    def death(self) -> int | None:
-        """A file descriptor that becomes readable when it ends; None before it is born."""
-        return self._death
+        self.pid, self.death = pid, death_of(pid)
 
     def wait(self, timeout_s: float) -> int | None:
         """Returns its exit code, below 0 a signal; None if it has not ended within a time."""
@@ -113,16 +117,14 @@ class Forked:
             return self._returncode
         if self.pid is None:
             with suppress(subprocess.TimeoutExpired):
-                self._returncode = self._original.wait(timeout_s)
-        elif self._death is None or select.select([self._death], [], [], timeout_s)[0]:
-            code = self._server.exit_code(self.pid)
-            self._returncode = -signal.SIGKILL if code is None else code  # the fork server was killed, and it
+                self._returncode = self._server.process.wait(timeout_s)
+        elif self.death is None or select.select([self.death], [], [], timeout_s)[0]:
+            self._returncode = self._server.exit_code(self.pid)
         return self._returncode
 
     def kill_unborn(self) -> None:
-        """Kills what it would have been a copy of."""
-        if self._original.poll() is None:
-            self._server.kill()
+        """Kills what it would have been a copy of: that hangs, or nobody needs it any more."""
+        self._server.kill()
 
     def said(self) -> str:
         """Returns the end of what was written before it had its own log."""
@@ -130,6 +132,6 @@ class Forked:
 
     def close(self) -> None:
         """Forgets a process that has ended."""
-        if self._death is not None:
-            os.close(self._death)
-            self._death = None
+        if self.death is not None:
+            os.close(self.death)
+            self.death = None

@@ -8,7 +8,6 @@ The driver's side is one thread and sleeps in `connection.wait`.
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ from typing import IO, TYPE_CHECKING
 from hpsearch.channel import Perform
 from hpsearch.errors import SearchError, fault
 from hpsearch.executors import Event, Executor, payload
-from hpsearch.executors.forks import ForkServer
+from hpsearch.executors.forks import ForkServers, can_fork
 from hpsearch.executors.messages import Answer
 from hpsearch.executors.placement import environments
 from hpsearch.executors.process import Setting, WorkerProcess, spawn
@@ -90,9 +89,8 @@ class LocalExecutor:
             slots, cores_per_trial, gpus_per_trial=gpus_per_trial, trials_per_gpu=trials_per_gpu
         )
         self.slots = len(self._additions)
-        alike = all(additions == self._additions[0] for additions in self._additions)
-        gpus = any("CUDA_VISIBLE_DEVICES" in additions for additions in self._additions)
-        self._fork = alike and not gpus and sys.platform == "linux" if fork is None else fork
+        on_gpus = "CUDA_VISIBLE_DEVICES" in self._additions[0]
+        self._fork = can_fork() and not on_gpus if fork is None else fork
         self._warm_up = warm_up
         self._environment = environment
         self._limits = limits or WorkerLimits()
@@ -135,7 +133,7 @@ class LocalExecutor:
             replace(setting, environment={**setting.environment, **additions})
             for additions in self._additions
         ]
-        forks = ForkServer(settings[0]) if self._fork else None
+        forks = ForkServers(settings[0]) if self._fork else None
         if forks:
             self._resources.callback(forks.close)
         with deferred_signals():

@@ -48,4 +48,5 @@ class Stop:
 
 
 ToWorker = Task | Answer | Stop
-FromWorker = Born | Ready | Suggest | Built | Report | Outcome
+Said = Ready | Suggest | Built | Report | Outcome
+FromWorker = Born | Said

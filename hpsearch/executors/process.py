@@ -22,7 +22,7 @@ import psutil
 
 from hpsearch.errors import SearchError, fault
 from hpsearch.executors import cgroup
-from hpsearch.executors.messages import Born, FromWorker, Stop, ToWorker
+from hpsearch.executors.messages import Born, FromWorker, Said, Stop, ToWorker
 from hpsearch.executors.outcome import failure_of_exit
 from hpsearch.trial import Failure, FailureKind
 
@@ -131,7 +131,7 @@ class WorkerProcess:
         with suppress(OSError):
             self._connection.send(message)
 
-    def receive(self) -> FromWorker | None:
+    def receive(self) -> Said | None:
         """Returns its next message, None if there is none now.
 
         Raises:
@@ -155,7 +155,7 @@ class WorkerProcess:
             return None
         return message
 
-    def remaining(self) -> Iterator[FromWorker]:
+    def remaining(self) -> Iterator[Said]:
         """Yields what it had sent before it was killed."""
         while wait_for(self.watched, EXIT_S):
             try:

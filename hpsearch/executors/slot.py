@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from hpsearch.errors import SearchError, fault
 from hpsearch.executors import Event, Started
-from hpsearch.executors.messages import Born, FromWorker, Ready, Task
+from hpsearch.executors.messages import Ready, Said, Task
 from hpsearch.executors.process import WorkerProcess, tail
 from hpsearch.trial import Failure, FailureKind, Job, Outcome
 
@@ -150,7 +150,7 @@ class Slot:
         self._emit(Event(running.key, Started(worker.pid, self._index)))
         worker.send(Task(running.job, running.log))
 
-    def _on_message(self, message: FromWorker) -> None:
+    def _on_message(self, message: Said) -> None:
         worker, limits = self.worker, self._limits
         if isinstance(message, Ready):
             worker.ready, worker.warm_up_failure = True, message.failure
@@ -163,10 +163,10 @@ class Slot:
             if worker.jobs_done >= limits.max_jobs or worker.grown_bytes() > limits.max_growth_bytes:
                 self._retire()
 
-    def _on_job_message(self, message: FromWorker) -> None:
+    def _on_job_message(self, message: Said) -> None:
         if isinstance(message, Outcome):
             self._finish(message)
-        elif self.running is not None and not isinstance(message, Born | Ready):
+        elif self.running is not None and not isinstance(message, Ready):
             self._emit(Event(self.running.key, message))
 
     def _finish(self, outcome: Outcome) -> None:
