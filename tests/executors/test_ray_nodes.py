@@ -39,6 +39,16 @@ def cluster():
     cluster.shutdown()
 
 
+@pytest.fixture(autouse=True)
+def _head_alone(cluster):
+    """Waits until the nodes that a test lost count as lost: until then their cores are room for a slot."""
+    yield
+    until_s = time.monotonic() + PATIENCE_S
+    while sum(node["Alive"] for node in ray.nodes()) > 1:
+        assert time.monotonic() < until_s, "the loss of a node is not noticed"
+        time.sleep(0.1)
+
+
 def lose(cluster, node):
     """Kills a node and all that runs on it at once, as when a machine loses its power."""
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
