@@ -31,6 +31,8 @@ SAMPLES_FILE, TRUTH_FILE, CALIBRATION_FILE = "samples.npz", "truth.npz", "calibr
 """Beside a test evaluation: test rows, what is true of them, and training rows."""
 PREPROCESSING_FILE = "preprocessing.json"
 """There: the Keras layers, with their statistics, that made a table's columns the model's inputs."""
+ONLY_OUTPUT = "output"
+"""Name, among what is true, of the target of a model with one output."""
 STATE_FILES = "state*.npz"
 """There: what a trial that has not ended needs to go on."""
 

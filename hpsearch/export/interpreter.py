@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,23 @@ import numpy as np
 from hpsearch.errors import ExportError, fault
 from hpsearch.export import latency
 from hpsearch.export.endpoint import Endpoint
+from hpsearch.export.formats import Attempt, Format
+from hpsearch.export.litert import SUFFIX
 from hpsearch.export.samples import Array, Arrays
 from hpsearch.export.signature import Tensor
-from hpsearch.trial import Speed
+from hpsearch.trial import Export, Speed
+
+
+def tflite(attempts: Callable[[Endpoint, Export], Iterable[Attempt]], *, quantized: bool = True) -> Format:
+    """Returns a format whose files the interpreter runs.
+
+    Args:
+        attempts: As in `Format`.
+        quantized: Whether the file holds coarser numbers than the model.
+    """
+    return Format(
+        suffix=SUFFIX, attempts=attempts, open=open_file, measure=measure, float32=True, quantized=quantized
+    )
 
 
 def open_file(file: Path, endpoint: Endpoint) -> Runner:  # noqa: ARG001

@@ -62,7 +62,10 @@ def _main(file: str, given: str, outcome: str) -> None:
         inputs = dict(archive.items())
     import ai_edge_litert.interpreter  # noqa: F401  (its memory is not the file's)
 
-    cores = len(os.sched_getaffinity(0))
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has no affinity
+        cores = os.cpu_count() or 1
     threads = (1, cores) if cores > 1 else (1,)
     latencies, memory_kib = [], None
     for xnnpack in (True, False):

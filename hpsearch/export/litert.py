@@ -14,25 +14,28 @@ from hpsearch.export import saved_model
 from hpsearch.export.endpoint import Endpoint
 from hpsearch.export.formats import Attempt
 from hpsearch.export.routes import Route, routes
+from hpsearch.trial import Export
 
 SUFFIX = ".tflite"
 BACKEND = "tensorflow"
 """The Keras backend whose models can be converted."""
 
 
-def attempts(endpoint: Endpoint, settings: Mapping[str, Any] | None = None) -> Iterator[Attempt]:
+def attempts(
+    endpoint: Endpoint, _job: Export, *, settings: Callable[[], Mapping[str, Any]] = dict
+) -> Iterator[Attempt]:
     """Yields the routes to a file of floats, best first.
 
     Args:
         endpoint: The model.
-        settings: As in `convert`.
+        settings: Gives those of `convert`. Default: none.
 
     Raises:
         ModelError: Keras runs on a backend whose models cannot be converted.
     """
     check_backend(endpoint.file)
     for route in routes(endpoint):
-        yield Attempt(partial(convert, endpoint, route, settings=settings), route.batch, route.notes)
+        yield Attempt(partial(convert, endpoint, route, settings=settings()), route.batch, route.notes)
 
 
 def check_backend(path: str) -> None:

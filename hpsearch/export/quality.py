@@ -13,14 +13,12 @@ from hpsearch.export.classes import Decide, decision
 from hpsearch.export.endpoint import Endpoint
 from hpsearch.export.samples import Array, Arrays, rows_of, take
 from hpsearch.export.signature import clean
-from hpsearch.trial import Export
+from hpsearch.trial import ONLY_OUTPUT, Export
 
 Scores = dict[str, float]
 
 BOUNDED = ("accuracy", "f1", "r2")
 """Scores whose loss `max_loss` bounds: all are at most 1, so that a loss means the same for each."""
-_ONLY = "output"
-"""Name of the truth where the data set has one target."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +72,7 @@ def quality_of(endpoint: Endpoint, job: Export) -> Quality:
         rows = np.arange(rows_of(endpoint.samples)) % rows_of(arrays)
         names = list(endpoint.reference)
         for name, array in take(arrays, rows).items():
-            called = names[0] if name == _ONLY else clean(name)
+            called = names[0] if name == ONLY_OUTPUT else clean(name)
             if called in names:
                 truth[called] = array
     loss = keras_file.loss(job.model)

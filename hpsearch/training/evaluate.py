@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +119,7 @@ def load_model(experiment: Experiment, file: Path, data: Data) -> keras.Model:
         try:
             model = prepare(on_one_device(experiment), data, choose, seed=0).model
             if not model.built:
-                model(_mapped(data.test.x, lambda rows: rows[:1]))
+                model(data.test.take(slice(1)).x)
             model.load_weights(file)
         except Exception as error:
             raise ModelError(
@@ -215,9 +214,3 @@ def _shown(entry: Judged, values: Any) -> list[Any]:
         return [row if np.ndim(row) == 0 else " ".join(map(str, np.ravel(row))) for row in values.tolist()]
     names = entry.target.class_names
     return [names[number] if number < len(names) else number for number in values.tolist()]
-
-
-def _mapped(arrays: Any, function: Any) -> Any:
-    if isinstance(arrays, Mapping):
-        return {name: function(array) for name, array in arrays.items()}
-    return function(arrays)

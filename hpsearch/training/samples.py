@@ -8,7 +8,7 @@ preprocessing.json   the Keras layers before the model, if a table's columns wen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from hpsearch.files import whole, write_text
 from hpsearch.models.stateful import fixed_batch
 from hpsearch.training.lanes import arranged
 from hpsearch.training.outputs import class_numbers, targets_of
-from hpsearch.trial import CALIBRATION_FILE, PREPROCESSING_FILE, SAMPLES_FILE, TRUTH_FILE
+from hpsearch.trial import CALIBRATION_FILE, ONLY_OUTPUT, PREPROCESSING_FILE, SAMPLES_FILE, TRUTH_FILE
 
 if TYPE_CHECKING:
     from hpsearch.datasets import Data, Split
@@ -31,8 +31,6 @@ TRAINING_ROWS = 200
 """TensorFlow's guides name 100 to 500; more hardly move the ranges."""
 MOST_BYTES = 32 * 2**20
 """Of one array of samples; of large pictures there are fewer rows."""
-ONLY_OUTPUT = "output"
-"""Name in `truth.npz` of the target of a model with one output."""
 
 
 def write_samples(folder: Path, model: keras.Model, data: Data) -> None:
@@ -65,7 +63,7 @@ def samples_of(model: keras.Model, split: Split, count: int) -> dict[str, Any]:
         split: The rows.
         count: How many at most.
     """
-    rows = _mapped(split.x, lambda array: array[:count])
+    rows = split.take(slice(count)).x
     inputs = getattr(model, "inputs", None)
     if not inputs:  # a subclassed model: its inputs have no names
         return dict(rows) if isinstance(rows, Mapping) else {"input_0": rows}
@@ -107,9 +105,3 @@ def _rows(split: Split, most: int) -> int:
 def _write(target: Path, arrays: Mapping[str, Array]) -> None:
     with whole(target) as path:
         np.savez(path, **arrays)  # type: ignore[arg-type]
-
-
-def _mapped(arrays: Any, function: Callable[[Any], Any]) -> Any:
-    if isinstance(arrays, Mapping):
-        return {name: function(array) for name, array in arrays.items()}
-    return function(arrays)

@@ -2,24 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
 from hpsearch.export import interpreter, litert, quantization
-from hpsearch.export.endpoint import Endpoint
-from hpsearch.export.formats import Attempt, Format
-from hpsearch.trial import Export
 
-
-def attempts(endpoint: Endpoint, _job: Export) -> Iterator[Attempt]:
-    """Yields the routes."""
-    yield from litert.attempts(endpoint, quantization.float16())
-
-
-FORMAT = Format(
-    suffix=litert.SUFFIX,
-    attempts=attempts,
-    open=interpreter.open_file,
-    measure=interpreter.measure,
-    float32=True,
-    quantized=True,
-)
+FORMAT = interpreter.tflite(partial(litert.attempts, settings=quantization.float16))

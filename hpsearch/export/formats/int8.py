@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from hpsearch.export import interpreter, litert, quantization
-from hpsearch.export.formats import Format
+from hpsearch.export import interpreter, quantization
 
-FORMAT = Format(
-    suffix=litert.SUFFIX,
-    attempts=partial(quantization.attempts, quantization.INT8),
-    open=interpreter.open_file,
-    measure=interpreter.measure,
-    float32=True,
-    quantized=True,
-)
+FORMAT = interpreter.tflite(partial(quantization.attempts, quantization.INT8))
