@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpsearch.assemble import check, export_model, open_study, search, sync
+    from hpsearch.assemble import check, export_model, open_study, search
     from hpsearch.checking import CheckReport
     from hpsearch.datasets import Data, Split
     from hpsearch.errors import ExportError, HpsearchError, SearchError, UsageError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hpsearch.listener import Listener
     from hpsearch.reproduction import reproduce
     from hpsearch.study import Study
+    from hpsearch.syncing import sync
     from hpsearch.trial_view import TrialView
 
 __version__ = "0.1.0"
@@ -43,7 +44,7 @@ _HOMES = {
     "open_study": "assemble",
     "reproduce": "reproduction",
     "search": "assemble",
-    "sync": "assemble",
+    "sync": "syncing",
 }
 
 __all__ = [  # noqa: RUF022 (by use)

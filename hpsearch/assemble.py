@@ -1,6 +1,6 @@
 """An experiment becomes a study with its sampler, an executor, a tracker and the function to run.
 
-The one place that wires; the command line and Python use the same functions.
+The command line and Python use the same functions; `wiring.py` makes the parts.
 """
 
 from __future__ import annotations
@@ -8,35 +8,28 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch import backends, champion, datasets, executors, models
+from hpsearch import champion, wiring
 from hpsearch.analysis.updates import ReportUpdates
 from hpsearch.checking import CheckReport, check_on, error_of
 from hpsearch.disk import is_full
-from hpsearch.driver import Search, trial_seed
-from hpsearch.errors import ExportError, SearchError, UsageError, fault
+from hpsearch.driver import Search
+from hpsearch.errors import ExportError, SearchError, fault
 from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
-from hpsearch.exporting import export_jobs, refusal
+from hpsearch.exporting import export_jobs, exported_trial, refusal
 from hpsearch.files import write_text
-from hpsearch.jobs import perform, warm_up
 from hpsearch.listener import Listener, Together
 from hpsearch.opening import open_optuna, record_of
 from hpsearch.plan import End, Plan
 from hpsearch.policies import policies
-from hpsearch.retelling import retell
 from hpsearch.retention import Retention
-from hpsearch.strategies.expectation import expected_improvement
 from hpsearch.study import STUDY_FACTS, Study, StudyFolder, find_study
 from hpsearch.tracking import Tracker
-from hpsearch.tracking.store import resolve
-from hpsearch.trial import Epoch, ExportResult, Failure, FailureKind, Job, Outcome, TrialSpec
-from hpsearch.trial_view import TrialView
+from hpsearch.trial import Epoch, ExportResult, Failure, FailureKind, Job, Outcome
 
 if TYPE_CHECKING:
     from optuna.study import Study as OptunaStudy
@@ -62,8 +55,8 @@ def search(experiment: Experiment, *, listener: Listener | None = None, wait: bo
     """
     listener = listener or Listener()
     folder = StudyFolder(Path(experiment.workdir).absolute() / experiment.name)
-    with _named(experiment):
-        _check_names(experiment)
+    with wiring.named(experiment):
+        wiring.check_names(experiment)
         folder.create()
 
     def on_wait(holder: str) -> None:
@@ -87,10 +80,10 @@ def search(experiment: Experiment, *, listener: Listener | None = None, wait: bo
 
 
 def _search(experiment: Experiment, folder: StudyFolder, listener: Listener) -> None:
-    with _workers(experiment) as executor, _tracker(experiment) as tracker:
+    with wiring.workers(experiment) as executor, wiring.tracker(experiment) as tracker:
         report = check_on(executor, experiment, folder.path / "probe.txt")
         study = open_optuna(experiment, folder, report, listener)
-        with _named(experiment):
+        with wiring.named(experiment):
             tracker.open_study(record_of(experiment, folder, study.user_attrs[STUDY_FACTS]))
         write_text(folder.path / "experiment.yaml", experiment.to_yaml())
         if experiment.search.strategy.name == "auto":
@@ -143,9 +136,9 @@ def checked(experiment: Experiment) -> Iterator[tuple[CheckReport, Callable[...,
         UsageError: Something in the experiment is wrong.
         SearchError: A job failed.
     """
-    with _named(experiment):
-        _check_names(experiment)
-    with tempfile.TemporaryDirectory() as folder, _workers(experiment, slots=1) as executor:
+    with wiring.named(experiment):
+        wiring.check_names(experiment)
+    with tempfile.TemporaryDirectory() as folder, wiring.workers(experiment, slots=1) as executor:
         log = Path(folder) / "log.txt"
 
         def run(job: Job, on_epoch: Callable[[Epoch], None] | None = None) -> Outcome:
@@ -182,8 +175,7 @@ def export_model(
     outcome = export_models(study, {fmt: output}, trial=trial, integer_io=integer_io)[fmt]
     if isinstance(outcome, ExportResult):
         return outcome
-    number = study.champion["trial"] if trial is None and study.champion else trial
-    raise ExportError(refusal(study.name, number or 0, {fmt: outcome}))
+    raise ExportError(refusal(study.name, exported_trial(study, trial), {fmt: outcome}))
 
 
 def export_models(
@@ -212,69 +204,14 @@ def export_models(
     training = experiment.training.model_copy(update={"backend": "tensorflow"})  # which exports
     experiment = experiment.model_copy(update={"training": training})
     outcomes: dict[str, ExportResult | Failure] = {}
-    with _workers(experiment, slots=1, gpus_per_trial=1, trials_per_gpu=1) as executor:  # on any machine
+    # On any machine, whatever the search ran on.
+    with wiring.workers(experiment, slots=1, gpus_per_trial=1, trials_per_gpu=1) as executor:
         for job in jobs:
             outcome = champion.run_job(executor, job, log=study.files.champion / "export.txt")
             if not isinstance(outcome, ExportResult | Failure):
                 outcome = Failure(FailureKind.ERROR, type(outcome).__name__)
             outcomes[job.format] = outcome
     return outcomes
-
-
-@dataclass(frozen=True)
-class SyncReport:
-    """What `sync` found missing, and what became of it."""
-
-    place: str
-    """The address, without secrets."""
-    missing: tuple[int, ...]
-    """Trials of which not everything was there."""
-    there: int
-    """How many trials were there already."""
-    version: str | None
-    """Of the registered champion; None if there is no champion yet, or it could not be registered."""
-    unsent: tuple[str, ...]
-    """What could not be sent, a line each."""
-
-
-def sync(study: Study, *, uri: str | None = None) -> SyncReport:
-    """Sends to MLflow whatever is not there of a study: after an outage, a killed search, a lost database.
-
-    Nothing is run, and nothing is recorded twice.
-
-    Args:
-        study: A study that no process searches now.
-        uri: Where to. Default: what its experiment says.
-
-    Raises:
-        StudyError: A process searches it, which sends everything itself.
-        TrackingError: The store cannot be reached or written.
-    """
-    state, folder = study.state, study.files
-    experiment = Experiment.load(study.folder / "experiment.yaml")
-    if uri is not None:
-        tracking = experiment.tracking.model_copy(update={"uri": uri})
-        experiment = experiment.model_copy(update={"tracking": tracking})
-
-    def spec_of(trial: TrialView) -> TrialSpec:
-        seed = trial_seed(experiment.search.seed, trial.number)
-        place = str(folder.trial(trial.number))
-        return TrialSpec(trial.number, trial.params, seed, place, attempt=trial.attempts)
-
-    told = Retention(folder, experiment.checkpoints, study.objectives).told
-    with folder.lock(), _tracker(experiment) as tracker:
-        tracker.open_study(record_of(experiment, folder, study.facts))
-        _, _, missing = retell(
-            study.optuna.get_trials(deepcopy=False), study.objectives, spec_of, tracker, told
-        )
-        for trial in study.trials:
-            if not trial.finished:
-                tracker.interrupt_trial(trial.number)
-        version = champion.register(study, folder, tracker)
-        tracker.finish_study(interrupted=state != "finished")
-        unsent = tuple(tracker.close())
-    there = sum(trial.finished for trial in study.trials) - len(missing)
-    return SyncReport(resolve(experiment.tracking.uri).shown, missing, there, version, unsent)
 
 
 def open_study(name: str | None = None, workdir: str | Path = "runs") -> Study:
@@ -308,47 +245,6 @@ def _is_done(experiment: Experiment, folder: StudyFolder) -> bool:
     )
 
 
-@contextmanager
-def _workers(experiment: Experiment, **changes: int) -> Iterator[Executor]:
-    """Starts the workers that `resources`, with some changes, describe."""
-    resources = experiment.resources.model_copy(update=changes)
-    workdir = Path(experiment.workdir).absolute()
-    with _named(experiment):
-        environment = backends.environment(experiment.training.backend)
-        executor = executors.create(resources, warm_up=warm_up, workdir=workdir, environment=environment)
-    with closing(executor):
-        with _named(experiment):
-            executor.start(partial(perform, experiment))
-        yield executor
-
-
-@contextmanager
-def _tracker(experiment: Experiment) -> Iterator[Tracker]:
-    from hpsearch.tracking.mlflow import MlflowTracker
-
-    with _named(experiment):
-        tracker = MlflowTracker(experiment.tracking.uri, experiment.tracking.experiment or experiment.name)
-    with closing(tracker):
-        tracker.prepare()
-        yield tracker
-
-
-@contextmanager
-def _named(experiment: Experiment) -> Iterator[None]:
-    """Puts the experiment's file in front of what is wrong with it."""
-    try:
-        yield
-    except UsageError as error:
-        raise type(error)(f"{experiment.where}: {error}") from None
-
-
-def _check_names(experiment: Experiment) -> None:
-    """Finds a misspelt model or data set, or a backend that is not there, before a worker is started."""
-    backends.check_installed(experiment.training.backend)
-    models.check_name(experiment.model)
-    datasets.check_name(experiment.data)
-
-
 def _plan(experiment: Experiment, folder: StudyFolder, report: CheckReport) -> Plan:
     budget = experiment.search
     return Plan(
@@ -373,6 +269,8 @@ def _plan(experiment: Experiment, folder: StudyFolder, report: CheckReport) -> P
 
 
 def _gave_up(study: OptunaStudy, experiment: Experiment, report: CheckReport) -> str:
+    from hpsearch.strategies.expectation import expected_improvement
+
     text = f"None of the last {experiment.search.patience} trials was better than the best, so no more begin."
     gain = expected_improvement(study, report.space, report.epochs)
     if gain is None:

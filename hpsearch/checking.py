@@ -12,7 +12,6 @@ from hpsearch.experiment import Experiment
 from hpsearch.objective import Objective, resolve
 from hpsearch.space import Point, Space, check_overrides, check_points, default_point
 from hpsearch.strategies import Budget, Context, Strategy
-from hpsearch.strategies.earlier import good_points
 from hpsearch.trial import Failure, Probe, ProbeResult
 
 
@@ -59,13 +58,7 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         epochs=_most_epochs(experiment, space),
         budget=Budget(experiment.search.trials, experiment.search.total_epochs, experiment.search.timeout_s),
         resumes=not probe.any_metric,
-        guests=good_points(
-            experiment.search.warm_start or (),
-            Path(experiment.workdir),
-            space,
-            objectives,
-            f"{experiment.where}: search.warm_start",
-        ),
+        guests=_guests(experiment, space, objectives),
         start=_start(experiment, space, any_name=probe.any_metric),
         where=f"{experiment.where}: search.strategy",
     )
@@ -76,6 +69,16 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         what = "the model trains in a `fit` of its own: a trial that is promoted begins anew"
         warnings = (*warnings, f"{experiment.where}: search.strategy: {what}.")
     return CheckReport(probe, space, objectives, strategy, warnings, context.epochs)
+
+
+def _guests(experiment: Experiment, space: Space, objectives: tuple[Objective, ...]) -> tuple[Point, ...]:
+    """Returns the good points of earlier studies."""
+    if not experiment.search.warm_start:
+        return ()
+    from hpsearch.strategies.earlier import good_points
+
+    names, where = experiment.search.warm_start, f"{experiment.where}: search.warm_start"
+    return good_points(names, Path(experiment.workdir), space, objectives, where)
 
 
 def _start(experiment: Experiment, space: Space, *, any_name: bool) -> tuple[Point, ...]:

@@ -29,7 +29,7 @@ from hpsearch.interrupts import interrupts
 from hpsearch.journal import at_once
 from hpsearch.legs import Schedule, read_leg
 from hpsearch.listener import Listener
-from hpsearch.plan import End, Plan
+from hpsearch.plan import End, Plan, trial_spec
 from hpsearch.policies import MOST_INTERRUPTIONS, Policy, decide, judge, needs_solitude
 from hpsearch.promotions import Promotions
 from hpsearch.retelling import log_best, retell
@@ -196,14 +196,9 @@ class Search:
         return self._standing.epochs + running + waiting + self._promotions.epochs
 
     def _spec(self, number: int, params: Mapping[str, Value], attempt: int) -> TrialSpec:
-        return TrialSpec(
-            number=number,
-            params=dict(params),
-            seed=trial_seed(self._plan.seed, number),
-            folder=str(self._plan.folder.trial(number)),
-            prunable=self._plan.prunes,
-            attempt=attempt,
-        )
+        plan = self._plan
+        spec = trial_spec(plan.folder, plan.seed, number, params, attempt=attempt)
+        return replace(spec, prunable=plan.prunes)
 
     def _submit(self, trial: optuna.Trial, reported: int = 0, *, alone: bool = False) -> None:
         spec = self._spec(trial.number, trial_values(trial), len(read_attempts(trial)) + 1)
@@ -406,10 +401,3 @@ class Search:
                 if isinstance(event.body, Outcome):
                     waiting.discard(event.key)
         self._running.clear()
-
-
-def trial_seed(seed: int, number: int) -> int:
-    """Derives a trial's seed, 31 bits, from the search's seed and the trial's number."""
-    import numpy as np
-
-    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0] & 0x7FFFFFFF)

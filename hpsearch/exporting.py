@@ -27,20 +27,38 @@ def export_jobs(
         StudyError: The study has no champion yet, or no such trial with a model.
         UsageError: There is no such format, or a file has another ending.
     """
-    record = study.champion
-    if record is None:
-        what = "nothing to export yet: the search has not ended"
-        raise StudyError(fault(f"study {study.name}", what, advice="Run it to its end: `hpsearch run`."))
-    number = record["trial"] if trial is None else trial
+    number = exported_trial(study, trial)
     study.model_file(number)
+    samples = (study.champion or {})["samples"]
     data = DataSummary(**{**study.facts["data"], "class_names": tuple(study.facts["data"]["class_names"])})
     jobs = []
     for fmt, output in outputs.items():
-        default = study.files.champion / f"{study.name}-{number:04d}-{fmt}{formats.find(fmt).suffix}"
+        default = study.files.champion / file_name(study.name, number, fmt)
         target = Path(output).absolute() if output else default
         formats.check_target(fmt, target)
-        jobs.append(export_job(experiment, study.files, data, number, record["samples"], target, fmt))
+        jobs.append(export_job(experiment, study.files, data, number, samples, target, fmt))
     return jobs
+
+
+def exported_trial(study: Study, trial: int | None) -> int:
+    """Returns the number of the trial to export: the champion's, unless another is named.
+
+    Raises:
+        StudyError: The search has not ended, so that there are no samples to check a file on.
+    """
+    if (record := study.champion) is None:
+        what = "nothing to export yet: the search has not ended"
+        raise StudyError(fault(f"study {study.name}", what, advice="Run it to its end: `hpsearch run`."))
+    return int(record["trial"]) if trial is None else trial
+
+
+def file_name(study: str, trial: int, fmt: str) -> str:
+    """Returns what an exported file is called where nobody says.
+
+    Raises:
+        UsageError: There is no such format.
+    """
+    return f"{study}-{trial:04d}-{fmt}{formats.find(fmt).suffix}"
 
 
 def export_job(

@@ -11,6 +11,7 @@ from hpsearch.objective import Objective
 from hpsearch.policies import Policies
 from hpsearch.space import Override
 from hpsearch.study import StudyFolder
+from hpsearch.trial import TrialSpec, Value
 
 
 class End(StrEnum):
@@ -52,3 +53,26 @@ class Plan:
     """Epochs of all trials together after which no more begin."""
     patience: int | None = None
     """Trials without a better one after which no more begin."""
+
+
+def trial_spec(
+    folder: StudyFolder, seed: int, number: int, params: Mapping[str, Value], *, attempt: int = 1
+) -> TrialSpec:
+    """Returns the job that a trial is.
+
+    Args:
+        folder: Of the study.
+        seed: The search's.
+        number: The trial's.
+        params: Values already chosen.
+        attempt: How often it has been tried, this time included. Default: once.
+    """
+    place = str(folder.trial(number))
+    return TrialSpec(number, dict(params), trial_seed(seed, number), place, attempt=attempt)
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """Derives a trial's seed, 31 bits, from the search's seed and the trial's number."""
+    import numpy as np
+
+    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0] & 0x7FFFFFFF)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from hpsearch.assemble import checked
-from hpsearch.driver import trial_seed
 from hpsearch.errors import StudyError, fault
 from hpsearch.experiment import Experiment
+from hpsearch.plan import trial_spec
 from hpsearch.study import Study
-from hpsearch.trial import Epoch, ProbeResult, Result, TrialSpec, TrialState
+from hpsearch.tracking.trial_runs import read_history
+from hpsearch.trial import Epoch, ProbeResult, Result, TrialState
 from hpsearch.trial_view import TrialView
 
 TOLERANCE = 1e-6
@@ -89,7 +88,7 @@ def reproduce(
         SearchError: The training failed.
     """
     recorded = _ended(study, trial)
-    history = _history(study.files.trial(trial) / "history.csv")
+    history = {each.number: each.metrics for each in read_history(study.files.trial(trial) / "history.csv")}
     experiment = experiment or Experiment.load(study.folder / "experiment.yaml")
     epochs: list[Epoch] = []
 
@@ -99,14 +98,9 @@ def reproduce(
             on_epoch(epoch)
 
     with tempfile.TemporaryDirectory() as folder, checked(experiment) as (report, run):
-        spec = TrialSpec(
-            number=trial,
-            params=recorded.params,
-            seed=trial_seed(experiment.search.seed, trial),
-            folder=folder,
-            pause_after=recorded.epochs if recorded.state is TrialState.PRUNED else None,
-        )
-        result = run(spec, on_epoch=note)
+        spec = trial_spec(study.files, experiment.search.seed, trial, recorded.params)
+        pause_after = recorded.epochs if recorded.state is TrialState.PRUNED else None
+        result = run(replace(spec, folder=folder, pause_after=pause_after), on_epoch=note)
     if not isinstance(result, Result):
         raise TypeError(f"a trial returned {type(result).__name__}")
     pairs = [("epochs", 0, float(recorded.epochs), float(result.epochs))]
@@ -134,17 +128,6 @@ def _ended(study: Study, number: int) -> TrialView:
     with_result = [str(each.number) for each in study.trials if each.values][:10]
     expected = f"one of {', '.join(with_result)}" if with_result else "a trial that has ended"
     raise StudyError(fault(f"study {study.name}", what, expected=expected, received=received))
-
-
-def _history(file: Path) -> dict[int, dict[str, float]]:
-    """Reads the epochs that a trial left; none if it left none."""
-    if not file.is_file():
-        return {}
-    with open(file, encoding="utf-8", newline="") as lines:
-        return {
-            int(row["epoch"]): {name: float(cell) for name, cell in row.items() if name != "epoch" and cell}
-            for row in csv.DictReader(lines)
-        }
 
 
 def _pairs(

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from optuna.trial import TrialState as OptunaState
 
 from hpsearch.legs import has_paused
 from hpsearch.ranking import pareto_front
 from hpsearch.trial import TrialState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from optuna.trial import FrozenTrial
 
 
@@ -45,6 +41,8 @@ def trials_since_best(trials: Sequence[FrozenTrial], directions: Mapping[str, st
 
 
 def _shown(trial: FrozenTrial, directions: Mapping[str, str]) -> _Shown | None:
+    from optuna.trial import TrialState as OptunaState
+
     if trial.state == OptunaState.COMPLETE:
         return _Shown(trial.number, tuple(trial.values))
     stopped = trial.state == OptunaState.PRUNED or (trial.state == OptunaState.RUNNING and has_paused(trial))

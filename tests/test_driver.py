@@ -10,9 +10,10 @@ from collections import Counter
 
 import pytest
 
-from hpsearch.driver import End, trial_seed
+from hpsearch.driver import End
 from hpsearch.errors import SearchError
 from hpsearch.listener import Listener
+from hpsearch.plan import trial_seed
 from hpsearch.space import Override
 from hpsearch.testing import toys
 from hpsearch.testing.searching import ToySearch

@@ -398,9 +398,9 @@ def test_the_tables_are_as_long_as_promised():
 @pytest.fixture
 def no_workers(monkeypatch):
     """A mistake that only workers notice costs the user seconds; here it fails the test."""
-    from hpsearch import assemble
+    from hpsearch import wiring
 
-    monkeypatch.setattr(assemble, "_workers", lambda *_, **__: pytest.fail("workers were started"))
+    monkeypatch.setattr(wiring, "workers", lambda *_, **__: pytest.fail("workers were started"))
 
 
 def expect(capsys, arguments, parts):

@@ -6,6 +6,14 @@ import pytest
 import hpsearch
 
 
+@pytest.mark.parametrize("module", ["hpsearch.assemble", "hpsearch.cli.app", "hpsearch.driver"])
+def test_a_search_begins_before_what_takes_seconds_is_imported(module):
+    slow = {"optuna", "scipy", "mlflow", "pandas", "sklearn"}
+    code = f"import sys, {module}; print({slow} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
 def test_the_public_names_exist_and_are_few():
     assert len(hpsearch.__all__) <= 20
     for name in hpsearch.__all__:

@@ -68,7 +68,7 @@ def here(searched, tmp_path, monkeypatch):
     folder = tmp_path / "copy"
     shutil.copytree(searched, folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(assemble.executors, "create", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr("hpsearch.executors.create", lambda *_, **__: pytest.fail("a worker was started"))
     return folder
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from hpsearch.cli import documents, tables
 from hpsearch.cli.studies import open_study
 from hpsearch.errors import ExportError, UsageError, fault
-from hpsearch.exporting import refusal
+from hpsearch.exporting import exported_trial, file_name, refusal
 from hpsearch.trial import ExportResult, Failure, Speed
 from hpsearch.variants import BASE, comparisons
 from hpsearch.writing import score
@@ -52,19 +52,16 @@ def export(
         ExportError: The only file wanted is not right.
     """
     from hpsearch import assemble
-    from hpsearch.export import formats
 
     names = tuple(dict.fromkeys(part.strip() for each in wanted for part in each.split(",") if part.strip()))
     study = open_study(name, workdir)
+    number = exported_trial(study, trial)
     if len(names) == 1:
         outputs: dict[str, Path | None] = {names[0]: output}
     else:
         if output is not None and output.is_file():
             raise UsageError(fault(str(output), "several formats are several files", expected="a folder"))
-        stem = f"{study.name}-{_number(study, trial):04d}"
-        outputs = {
-            each: output / f"{stem}-{each}{formats.find(each).suffix}" if output else None for each in names
-        }
+        outputs = {each: output and output / file_name(study.name, number, each) for each in names}
     outcomes = assemble.export_models(study, outputs, trial=trial, integer_io=integer_io)
     results = [outcome for outcome in outcomes.values() if isinstance(outcome, ExportResult)]
     failures = {fmt: outcome for fmt, outcome in outcomes.items() if isinstance(outcome, Failure)}
@@ -74,12 +71,8 @@ def export(
     elif results:
         _print(study, trial, results, alone=len(names) == 1)
     if failures:
-        raise ExportError(refusal(study.name, _number(study, trial), failures))
+        raise ExportError(refusal(study.name, number, failures))
     return 0
-
-
-def _number(study: Study, trial: int | None) -> int:
-    return trial if trial is not None else int((study.champion or {"trial": 0})["trial"])
 
 
 def _print(study: Study, trial: int | None, results: Sequence[ExportResult], *, alone: bool) -> None:

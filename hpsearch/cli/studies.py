@@ -95,11 +95,11 @@ def sync(name: str | None, workdir: Path | None, *, uri: str | None, as_json: bo
     Returns:
         The exit code: 0, or 1 if something could not be sent.
     """
-    from hpsearch import assemble
+    from hpsearch import syncing
 
     study = open_study(name, workdir)
     try:
-        report = assemble.sync(study, uri=uri)
+        report = syncing.sync(study, uri=uri)
     except TrackingError as error:
         print(error, file=sys.stderr)
         return 1

@@ -79,7 +79,7 @@ class ForkServer:
         socket.send_fds(self._control, [FORK], [connection_fd, log_fd])
 
     def exit_code(self, pid: int) -> int:
-        """Returns the exit code of a copy that has ended; SIGKILL, if this process was killed with its copies."""
+        """Returns the exit code of a copy that has ended; SIGKILL, if this process died with its copies."""
         with suppress(OSError, ValueError):
             self._control.send(WAIT + str(pid).encode())
             if select.select([self._control], [], [], REPLY_S)[0]:

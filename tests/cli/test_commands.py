@@ -288,7 +288,7 @@ def refusing():
     ],
 )
 def test_export_that_cannot_be_is_refused_at_once(here, capsys, arguments, message, monkeypatch):
-    monkeypatch.setattr("hpsearch.assemble._workers", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr("hpsearch.wiring.workers", lambda *_, **__: pytest.fail("a worker was started"))
     assert call(["export", *arguments]) == 2
     assert message in capsys.readouterr().err
 
