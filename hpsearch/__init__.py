@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpsearch.experiment import Experiment
     from hpsearch.learning_rate import find_learning_rate
     from hpsearch.listener import Listener
+    from hpsearch.outlook import preflight
     from hpsearch.reproduction import reproduce
     from hpsearch.study import Study
     from hpsearch.syncing import sync
@@ -42,6 +43,7 @@ _HOMES = {
     "export_model": "assemble",
     "find_learning_rate": "learning_rate",
     "open_study": "assemble",
+    "preflight": "outlook",
     "reproduce": "reproduction",
     "search": "assemble",
     "sync": "syncing",
@@ -50,6 +52,7 @@ _HOMES = {
 __all__ = [  # noqa: RUF022 (by use)
     "search",
     "check",
+    "preflight",
     "find_learning_rate",
     "export_model",
     "open_study",

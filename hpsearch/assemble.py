@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpsearch import champion, wiring
 from hpsearch.analysis.updates import ReportUpdates
@@ -29,7 +29,7 @@ from hpsearch.policies import policies
 from hpsearch.retention import Retention
 from hpsearch.study import STUDY_FACTS, Study, StudyFolder, find_study
 from hpsearch.tracking import Tracker
-from hpsearch.trial import Epoch, ExportResult, Failure, FailureKind, Job, Outcome
+from hpsearch.trial import ExportResult, Failure, FailureKind, Job, Outcome
 
 if TYPE_CHECKING:
     from optuna.study import Study as OptunaStudy
@@ -129,8 +129,8 @@ def checked(experiment: Experiment) -> Iterator[tuple[CheckReport, Callable[...,
     """Checks an experiment and keeps the worker that did, for what else is to be done there once.
 
     Yields:
-        What was found, and a function that runs a job and returns its outcome; its argument `on_epoch` sees
-        what the job reports, and a `Failure` is raised.
+        What was found, and a function that runs a job and returns its outcome; it takes `on_epoch` and
+        `timeout_s` as `champion.run_job` does, and a `Failure` is raised.
 
     Raises:
         UsageError: Something in the experiment is wrong.
@@ -141,8 +141,8 @@ def checked(experiment: Experiment) -> Iterator[tuple[CheckReport, Callable[...,
     with tempfile.TemporaryDirectory() as folder, wiring.workers(experiment, slots=1) as executor:
         log = Path(folder) / "log.txt"
 
-        def run(job: Job, on_epoch: Callable[[Epoch], None] | None = None) -> Outcome:
-            outcome = champion.run_job(executor, job, log=log, on_epoch=on_epoch)
+        def run(job: Job, **more: Any) -> Outcome:
+            outcome = champion.run_job(executor, job, log=log, **more)
             if isinstance(outcome, Failure):
                 raise error_of(experiment, outcome)
             return outcome

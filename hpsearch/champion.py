@@ -97,7 +97,12 @@ def register(study: Study, folder: StudyFolder, tracker: Tracker) -> str | None:
 
 
 def run_job(
-    executor: Executor, job: Job, *, log: Path, on_epoch: Callable[[Epoch], None] | None = None
+    executor: Executor,
+    job: Job,
+    *,
+    log: Path,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    timeout_s: float | None = None,
 ) -> Outcome:
     """Runs one job that is no trial, and waits for its outcome; again, if its machine is lost.
 
@@ -105,15 +110,15 @@ def run_job(
     """
     log.unlink(missing_ok=True)
     for _ in range(MOST_INTERRUPTIONS):
-        outcome = _run_once(executor, job, log, on_epoch)
+        executor.submit(JOB_KEY, job, log=str(log), timeout_s=timeout_s)
+        outcome = _await_outcome(executor, on_epoch)
         if not isinstance(outcome, Failure) or outcome.kind is not FailureKind.INTERRUPTED:
             break
     return outcome
 
 
-def _run_once(executor: Executor, job: Job, log: Path, on_epoch: Callable[[Epoch], None] | None) -> Outcome:
+def _await_outcome(executor: Executor, on_epoch: Callable[[Epoch], None] | None) -> Outcome:
     unknown: str | None = None
-    executor.submit(JOB_KEY, job, log=str(log))
     while True:
         for event in executor.wait(1.0):
             if event.key != JOB_KEY:

@@ -113,7 +113,8 @@ class ResourcesSection(Section):
     """Of the Ray cluster to join. Default: none, one is started on this machine."""
     slots: Count | None = None
     """Trials at a time. Default: as many as the GPUs serve, else one a `cores_per_trial`; of all machines."""
-    cores_per_trial: Count = 1
+    cores_per_trial: Count | None = None
+    """Threads of a trial. Default: 1; where there are GPUs, its part of the cores, which compile for it."""
     gpus_per_trial: Count = 1
     """Where there are GPUs; with several, set `training.distribute`."""
     trials_per_gpu: Count = 1
@@ -122,6 +123,11 @@ class ResourcesSection(Section):
     """Seconds after which a trial fails."""
     silence_timeout_s: Seconds | None = None
     """Seconds after which a trial fails if it says nothing: longer than data, model or an epoch may take."""
+
+    @property
+    def cores(self) -> int:
+        """Threads of a trial where there is no GPU."""
+        return self.cores_per_trial or 1
 
     @model_validator(mode="after")
     def _divides_one_way(self) -> Self:

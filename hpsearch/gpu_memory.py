@@ -1,7 +1,6 @@
 """The memory of a GPU that several trials share: each worker is told its part when it starts.
 
-The part is of the memory that is free when the search starts, so that what others hold is left to them. It
-was tested with the answers of `nvidia-smi`, not with a GPU.
+The part is of the memory that is free when the search starts, so that what others hold is left to them.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from functools import partial
 from hpsearch.channel import Channel
 from hpsearch.errors import ModelError
 from hpsearch.experiment import Experiment, ModelSection
-from hpsearch.trial import Evaluation, Export, Job, Outcome, Probe, RateRange, TrialSpec
+from hpsearch.trial import Evaluation, Export, Job, Outcome, Probe, RateRange, Survey, TrialSpec
 
 
 def perform(experiment: Experiment, job: Job, channel: Channel) -> Outcome:
@@ -43,6 +43,10 @@ def perform(experiment: Experiment, job: Job, channel: Channel) -> Outcome:
             from hpsearch.training.rate_range import find_rates
 
             return find_rates(experiment, job, channel)
+        case Survey():
+            from hpsearch.training.survey import survey
+
+            return survey(experiment, job)
 
 
 def _export(experiment: Experiment, job: Export) -> Outcome:

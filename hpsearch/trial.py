@@ -141,7 +141,19 @@ class RateRange:
     """The `.png` file to draw, absolute. Default: none."""
 
 
-Job = Probe | TrialSpec | Evaluation | Export | RateRange
+@dataclass(frozen=True)
+class Survey:
+    """Job: build the model at its default and at random points of the space, train nothing."""
+
+    points: int
+    """Random ones."""
+    timeout_s: float
+    """No build begins later."""
+    folder: str
+    """Receives the default model as `model.keras`, and `params.json`; absolute."""
+
+
+Job = Probe | TrialSpec | Evaluation | Export | RateRange | Survey
 
 
 @dataclass(frozen=True)
@@ -304,6 +316,30 @@ class RateRangeResult:
 
 
 @dataclass(frozen=True)
+class Build:
+    """What building the model at one point of the space showed."""
+
+    params: Mapping[str, Value]
+    """As far as they were declared."""
+    parameters: int = 0
+    """Trainable and other weights, counted one by one."""
+    memory_bytes: int = 0
+    """What training holds: weights, gradients, the optimizer's state and a batch's activations, estimated."""
+    cause: str | None = None
+    """Why there is no model, in one line. Default: there is."""
+
+
+@dataclass(frozen=True)
+class SurveyResult:
+    """What building the model at random points of the space showed."""
+
+    builds: tuple[Build, ...]
+    """The default first."""
+    model: str | None
+    """The default model's file, absolute; None if it cannot be saved."""
+
+
+@dataclass(frozen=True)
 class Failure:
     """A job that did not succeed."""
 
@@ -316,4 +352,4 @@ class Failure:
     """Whether the cause is what the user wrote (a `UsageError`)."""
 
 
-Outcome = ProbeResult | Result | EvaluationResult | ExportResult | RateRangeResult | Failure
+Outcome = ProbeResult | Result | EvaluationResult | ExportResult | RateRangeResult | SurveyResult | Failure

@@ -10,6 +10,7 @@ from pathlib import Path
 from hpsearch import backends, datasets, executors, models
 from hpsearch.errors import UsageError
 from hpsearch.executors import Executor
+from hpsearch.executors.placement import visible_gpus
 from hpsearch.experiment import Experiment
 from hpsearch.jobs import perform, warm_up
 from hpsearch.tracking import Tracker
@@ -20,8 +21,10 @@ def workers(experiment: Experiment, **changes: int) -> Iterator[Executor]:
     """Starts the workers that `resources`, with some changes, describe."""
     resources = experiment.resources.model_copy(update=changes)
     workdir = Path(experiment.workdir).absolute()
+    # On one machine only: what is compiled for the CPU of another may not run here.
+    cache = workdir / ".jax" if resources.executor == "local" and visible_gpus() else None
     with named(experiment):
-        environment = backends.environment(experiment.training.backend)
+        environment = backends.environment(experiment.training.backend, cache=cache)
         executor = executors.create(resources, warm_up=warm_up, workdir=workdir, environment=environment)
     with closing(executor):
         with named(experiment):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,15 @@ def test_workers_are_told_and_tensorflow_leaves_the_gpu_to_others():
     assert backends.environment("tensorflow") == {"KERAS_BACKEND": "tensorflow"}
     told = {"KERAS_BACKEND": "jax", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     assert backends.environment("jax") == told
+
+
+def test_what_jax_compiled_is_kept_where_it_is_told_unless_the_user_says_where(monkeypatch):
+    name, folder = "JAX_COMPILATION_CACHE_DIR", Path("/runs/.jax")
+    monkeypatch.delenv(name, raising=False)
+    assert backends.environment("jax", cache=folder)[name] == "/runs/.jax"
+    assert name not in backends.environment("torch", cache=folder)
+    monkeypatch.setenv(name, "/mine")
+    assert name not in backends.environment("jax", cache=folder)
 
 
 def test_a_variable_that_asks_for_another_is_not_silently_left(monkeypatch):

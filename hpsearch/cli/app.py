@@ -83,11 +83,18 @@ def run(
 
 
 @app.command()
-def check(file: File, overrides: Set = None, json: Json = False) -> int:
-    """Validate an experiment file and build its model once, without training."""
+def check(
+    file: File,
+    overrides: Set = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Build the model once; sample, train and export nothing.")
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Validate an experiment file; sample its space, time an epoch, try the export."""
     from hpsearch.cli import run as command
 
-    return command.check(file, command.gather(overrides, None, None), as_json=json)
+    return command.check(file, command.gather(overrides, None, None), quick=quick, as_json=json)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from hpsearch.retention import disk_use
 
 if TYPE_CHECKING:
     from hpsearch.checking import CheckReport
+    from hpsearch.outlook import Preflight
     from hpsearch.study import Study
     from hpsearch.trial_view import TrialView
 
@@ -57,9 +58,10 @@ def study_document(study: Study) -> dict[str, Any]:
     }
 
 
-def check_document(report: CheckReport) -> dict[str, Any]:
+def check_document(report: CheckReport, ahead: Preflight | None = None) -> dict[str, Any]:
     """Describes what checking an experiment has shown."""
-    return {
+    found = {} if ahead is None else {"preflight": _preflight_document(ahead)}
+    return found | {
         "objectives": {objective.metric: objective.direction for objective in report.objectives},
         "strategy": report.strategy.summary,
         "combinations": report.space.size(),
@@ -69,6 +71,17 @@ def check_document(report: CheckReport) -> dict[str, Any]:
         "data": dataclasses.asdict(report.probe.data),
         "versions": dict(report.probe.versions),
         "warnings": list(report.warnings),
+    }
+
+
+def _preflight_document(ahead: Preflight) -> dict[str, Any]:
+    return {
+        "builds": [dataclasses.asdict(build) for build in ahead.builds],
+        "pace": dataclasses.asdict(ahead.pace) if ahead.pace else None,
+        "exports": dict(ahead.exports),
+        "slots": ahead.slots,
+        "search_s": ahead.search_s,
+        "notes": list(ahead.notes),
     }
 
 

@@ -63,21 +63,28 @@ def run(file: Path, overrides: Sequence[str], *, as_json: bool, quiet: bool, wai
     return INTERRUPTED if interrupted else 0
 
 
-def check(file: Path, overrides: Sequence[str], *, as_json: bool) -> int:
-    """Checks an experiment and prints what it would search."""
+def check(file: Path, overrides: Sequence[str], *, quick: bool, as_json: bool) -> int:
+    """Checks an experiment and prints what it would search, and what that would meet."""
     from hpsearch import assemble
+    from hpsearch.outlook import preflight
 
     experiment = Experiment.load(file, overrides)
-    report = assemble.check(experiment)
+    ahead = None
+    if quick:
+        report = assemble.check(experiment)
+    else:
+        ahead = preflight(experiment)
+        report = ahead.report
     if as_json:
-        documents.write_json(documents.check_document(report))
+        documents.write_json(documents.check_document(report, ahead))
         return 0
     console = tables.console()
-    console.print(tables.check_facts(report))
+    console.print(tables.check_facts(report, ahead))
     console.print(tables.space(report.space.parameters, experiment.search.space))
-    for warning in report.warnings:
-        console.print(Text(warning, style="yellow"))
-    console.print(Text(f"{file}: all right."))
+    notes = (*report.warnings, *(ahead.notes if ahead else ()))
+    for note in notes:
+        console.print(Text(note, style="yellow"))
+    console.print(Text(f"{file}: {'see above.' if notes else 'all right.'}"))
     return 0
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -20,6 +21,7 @@ from hpsearch.writing import duration, number, score, size
 
 if TYPE_CHECKING:
     from hpsearch.checking import CheckReport
+    from hpsearch.outlook import Preflight
     from hpsearch.space import Parameter
     from hpsearch.study import Study
     from hpsearch.trial_view import TrialView
@@ -228,7 +230,7 @@ def span(parameter: Parameter) -> str:
     return text if parameter.sampling == "linear" else f"{text}, {parameter.sampling}"
 
 
-def check_facts(report: CheckReport) -> Table:
+def check_facts(report: CheckReport, ahead: Preflight | None = None) -> Table:
     """Says what checking an experiment has shown."""
     probe, data = report.probe, report.probe.data
     size = report.space.size()
@@ -244,7 +246,25 @@ def check_facts(report: CheckReport) -> Table:
         ("metrics", ", ".join(_main(dict.fromkeys(probe.metrics, 0.0))) + _and_classes(probe.metrics)),
         ("versions", ", ".join(f"{name} {version}" for name, version in probe.versions.items())),
     ]
-    return facts(rows)
+    return facts([*rows, *_ahead(ahead)] if ahead else rows)
+
+
+def _ahead(found: Preflight) -> Iterator[tuple[str, str]]:
+    """Says what the search will meet."""
+    if found.built:
+        weights = sorted(build.parameters for build in found.built)
+        memory = max(build.memory_bytes for build in found.built)
+        span = f"{weights[0]:,} to {weights[-1]:,} weights, median {weights[len(weights) // 2]:,}"
+        yield "sampled", f"{len(found.builds)} points: {span}; up to {size(memory)} to train"
+    for cause, points in Counter(build.cause for build in found.refused).items():
+        yield "", f"{points} of {len(found.builds)} points do not build: {cause}"
+    for fmt, cause in found.exports.items():
+        yield "export", f"{fmt}: {cause or 'possible'}"
+    if found.pace is not None:
+        pace = f"{duration(found.pace.epoch_s)} an epoch, {duration(found.pace.around_s)} around it"
+        yield "time", f"{pace}; {found.slots} at a time"
+    if found.search_s is not None:
+        yield "", f"at most about {duration(found.search_s)} for the search"
 
 
 def rates_facts(found: RateRangeResult) -> Table:

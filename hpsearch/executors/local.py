@@ -59,7 +59,8 @@ class LocalExecutor:
 
     Args:
         slots: Jobs at once. Default: as many as the GPUs serve; without a GPU as many as the cores allow.
-        cores_per_trial: Threads of each worker's numerical libraries.
+        cores_per_trial: Threads of each worker's numerical libraries. Default: 1; with GPUs, the worker's
+            part of the cores.
         gpus_per_trial: GPUs that each worker sees, where there are any.
         trials_per_gpu: Workers that share a GPU, each with its part of the memory.
         warm_up: Called before the first job, in each worker or in the process that they are copies of. If it
@@ -77,7 +78,7 @@ class LocalExecutor:
         self,
         slots: int | None = None,
         *,
-        cores_per_trial: int = 1,
+        cores_per_trial: int | None = None,
         gpus_per_trial: int = 1,
         trials_per_gpu: int = 1,
         warm_up: Callable[[], object] | None = None,

@@ -125,7 +125,7 @@ class RayExecutor:
         if self._wanted.address is not None:
             ray_cluster.join(self._wanted.address)
         else:
-            cpus = max(usable_cores(), (self._wanted.slots or 1) * self._wanted.cores_per_trial)
+            cpus = max(usable_cores(), (self._wanted.slots or 1) * self._wanted.cores)
             ray_cluster.start(cpus, payload_bytes)
         self._closing.callback(ray.shutdown)
 
@@ -148,7 +148,7 @@ class RayExecutor:
         )(Host)
         settings = Settings.of_driver(
             self._environment,
-            cores_per_trial=wanted.cores_per_trial,
+            cores_per_trial=int(demand.cpus),
             gpus_per_trial=wanted.gpus_per_trial,
             trials_per_gpu=wanted.trials_per_gpu,
             shares_gpu=0 < demand.gpus < 1,

@@ -127,14 +127,20 @@ def demand(nodes: Sequence[Resources], wanted: ResourcesSection) -> Demand:
     they are shared without limits.
     """
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
-    if wanted.gpus_per_trial > 1:
-        return Demand(wanted.cores_per_trial, wanted.gpus_per_trial)
-    if not gpus:
-        return Demand(wanted.cores_per_trial, 0)
+    if not gpus and wanted.gpus_per_trial == 1:
+        return Demand(wanted.cores, 0)
     sharing = wanted.trials_per_gpu
     if sharing == 1 and wanted.slots is not None:
-        sharing = math.ceil(wanted.slots / gpus)
-    return Demand(wanted.cores_per_trial, 1 / sharing)
+        sharing = max(1, math.ceil(wanted.slots / max(1, gpus)))
+    each = wanted.gpus_per_trial if wanted.gpus_per_trial > 1 else 1 / sharing
+    return Demand(wanted.cores_per_trial or _part_of_cores(nodes, each), each)
+
+
+def _part_of_cores(nodes: Sequence[Resources], gpus_each: float) -> int:
+    """Returns how many cores go with so many GPUs, or with a part of one, on every node that has them."""
+    serving = [node for node in nodes if node.get("GPU", 0) >= gpus_each]
+    parts = [math.floor(node.get("CPU", 0) / node["GPU"] * gpus_each) for node in serving]
+    return max(1, min(parts, default=1))
 
 
 def room(nodes: Sequence[Resources], each: Demand) -> int:

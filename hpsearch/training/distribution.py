@@ -85,7 +85,7 @@ def _devices(experiment: Experiment) -> tuple[str, ...]:
     gpus = len(tf.config.list_physical_devices("GPU"))
     on_gpus = gpus > 0 or resources.gpus_per_trial > 1
     key = "gpus_per_trial" if on_gpus else "cores_per_trial"
-    count: int = getattr(resources, key)
+    count = resources.gpus_per_trial if on_gpus else resources.cores
     if count < 2:
         raise UsageError(
             fault(

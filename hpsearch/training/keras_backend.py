@@ -40,7 +40,7 @@ def set_up(experiment: Experiment) -> None:
                 f"KERAS_BACKEND={wanted} before anything imports Keras.",
             )
         )
-    cores, deterministic = experiment.resources.cores_per_trial, experiment.training.deterministic
+    cores, deterministic = experiment.resources.cores, experiment.training.deterministic
     {"tensorflow": _set_up_tensorflow, "jax": _set_up_jax, "torch": _set_up_torch}[wanted](
         cores, deterministic=deterministic
     )

@@ -124,7 +124,7 @@ def identity(experiment: Experiment, spec: TrialSpec, chosen: Mapping[str, Value
     return {
         "format": FORMAT,
         "experiment": experiment.digest(),
-        "cores_per_trial": experiment.resources.cores_per_trial,
+        "cores_per_trial": experiment.resources.cores,
         "gpus_per_trial": experiment.resources.gpus_per_trial,
         "number": spec.number,
         "seed": spec.seed,

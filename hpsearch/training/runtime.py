@@ -46,8 +46,8 @@ def facts() -> dict[str, Value]:
 def _limit_gpu_memory() -> None:
     """Keeps this process to its part of a GPU that it shares, if the executor set one.
 
-    JAX reads a variable of its own. Not run on a GPU: the calls were tested with devices that TensorFlow
-    and torch were made to list.
+    JAX reads a variable of its own. TensorFlow's part was tried with devices that it was made to list, those
+    of JAX and torch on a GPU.
     """
     import keras
 

@@ -1,10 +1,13 @@
 """hpsearch's grid search, with all that it does by default but the report and the conversion to TFLite."""
 
+import os
 from functools import partial
 
 from work import SCORE, contend
 
 import hpsearch
+
+BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
 
 
 def build(hp, work):
@@ -26,7 +29,8 @@ def experiment_of(work):
         },
         objective=SCORE,
         search={"strategy": "grid"},
-        training={"epochs": work.epochs, "batch_size": work.batch_size},
+        training={"epochs": work.epochs, "batch_size": work.batch_size, "backend": BACKEND},
+        resources={"trials_per_gpu": work.trials_per_gpu},
         tracking={"uri": work.mlflow_uri, "report": False},
         export={"formats": []},
         workdir=f"{work.folder}/runs",

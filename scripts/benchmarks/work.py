@@ -36,6 +36,7 @@ class Work:
         validation_rows: Images that give the score.
         batch_size: Of each step.
         cores: Of the machine.
+        trials_per_gpu: Where there is a GPU.
     """
 
     model: str
@@ -45,6 +46,7 @@ class Work:
     validation_rows: int = 2_000
     batch_size: int = 64
     cores: int = 2
+    trials_per_gpu: int = 1
 
     @property
     def space(self):

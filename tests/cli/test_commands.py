@@ -299,14 +299,16 @@ def test_export_of_a_trial_without_a_model(here, capsys):
 
 
 def test_check(here, capsys):
-    text = shown(capsys, "check", "tiny.yaml")
+    text = shown(capsys, "check", "tiny.yaml", "--quick")
     assert "3 combinations" in text
     assert "maximize val_accuracy" in text
     assert "units" in text
     assert "2, 4, 8" in text
     assert "batch_size (set in the file)" in text
     assert text.splitlines()[-1] == "tiny.yaml: all right."
-    document = json.loads(shown(capsys, "check", "tiny.yaml", "--json", "--set", "objective=accuracy"))
+    document = json.loads(
+        shown(capsys, "check", "tiny.yaml", "--quick", "--json", "--set", "objective=accuracy")
+    )
     assert document["combinations"] == 3
     assert document["objectives"] == {"accuracy": "maximize"}
     assert "measured on the training data" in document["warnings"][0]

@@ -112,6 +112,16 @@ def test_without_gpus_cores_count(monkeypatch, cores, cores_per_trial, slots):
     assert "CUDA_VISIBLE_DEVICES" not in environments(None, cores_per_trial)[0]
 
 
+def test_with_gpus_a_slot_has_its_part_of_the_cores(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    monkeypatch.setattr(placement, "usable_cores", lambda: 9)
+    assert [slot["OMP_NUM_THREADS"] for slot in environments(None)] == ["4", "4"]
+    assert {slot["OMP_NUM_THREADS"] for slot in environments(20)} == {"1"}
+    assert {slot["OMP_NUM_THREADS"] for slot in environments(None, 3)} == {"3"}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert [slot["OMP_NUM_THREADS"] for slot in environments(2)] == ["1", "1"]
+
+
 def test_affinity_and_quota_limit_the_cores(monkeypatch):
     allowed = os.sched_getaffinity(0)
     monkeypatch.setattr(placement.cgroup, "cpu_limit", lambda: None)
