@@ -65,10 +65,8 @@ def test_sizes_are_those_of_the_models(found):
     # Weights, gradients, Adam's two moments; then its rate and step, and activations of 32 rows, twice.
     assert default.memory_bytes >= 4 * 4 * weights + 2 * 32 * 4 * (4 + 4 + 3)
     assert default.memory_bytes < 4 * 4 * weights + 2 * 32 * 4 * (4 + 4 + 3) + 64
-    sizes = {
-        build.params["layers"]: build.memory_bytes for build in found.built if build.params["width"] == 4
-    }
-    assert sizes[2] > sizes[1]
+    sizes = {tuple(build.params.values()): build.memory_bytes for build in found.built}
+    assert sizes[2, 4] > sizes[1, 4]
 
 
 def test_time_and_export_are_tried(found):
