@@ -33,7 +33,12 @@ MODEL_NAME = "model"
 
 
 def log_model(
-    client: MlflowClient, experiment_id: str, run_id: str, keras_file: Path, record: StudyRecord
+    client: MlflowClient,
+    experiment_id: str,
+    run_id: str,
+    keras_file: Path,
+    record: StudyRecord,
+    params: Mapping[str, str],
 ) -> str:
     """Makes a file the run's LoggedModel, unless it is already; returns the model's id.
 
@@ -43,6 +48,7 @@ def log_model(
         run_id: The trial's run.
         keras_file: A file called `model.keras`.
         record: Of the study: versions, and the data set's shapes for the signature.
+        params: The trial's hyperparameters, by MLflow's names.
     """
     from mlflow.entities import LoggedModelOutput
 
@@ -52,7 +58,7 @@ def log_model(
     run = client.get_run(run_id)
     if model is None:
         model = client.create_logged_model(
-            experiment_id, name=MODEL_NAME, source_run_id=run_id, params=run.data.params, model_type="keras"
+            experiment_id, name=MODEL_NAME, source_run_id=run_id, params=dict(params), model_type="keras"
         )
     linked = run.outputs.model_outputs if run.outputs else ()
     if model.model_id not in {output.model_id for output in linked}:  # a second link is refused

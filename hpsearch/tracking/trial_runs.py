@@ -12,7 +12,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from hpsearch.tracking import StudyRecord
 from hpsearch.tracking.entities import Names, origin, to_dataset, to_metrics, to_params, to_tags
@@ -23,7 +24,7 @@ from hpsearch.trial import MODEL_FILE, Epoch, Result, TrialSpec, TrialState, Val
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Param, Run
+    from mlflow.entities import Metric, Param, Run, RunTag
 
 BEST = "best_"
 """Prefix of the metrics of a trial's best epoch. The plain name is the series over the epochs, of which
@@ -36,9 +37,11 @@ class TrialRun:
     """A trial's run, and what it is known to hold."""
 
     run_id: str
+    artifact_uri: str
     status: str = "RUNNING"
     state: str = "RUNNING"
     params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     """Last values, by MLflow's names."""
     epochs: set[int] | None = field(default_factory=set)
@@ -80,8 +83,13 @@ class TrialRuns:
         self._take(self._search(""))
 
     def deliver(self, number: int, messages: Sequence[Message]) -> None:
-        """Writes what happened to a trial; neighbouring epochs go in one request."""
+        """Writes what happened to a trial; neighbouring epochs go in one request.
+
+        Of a trial that has ended already the run is made with all its tags, and the rest goes in one request:
+        MLflow writes a request's tags one by one.
+        """
         epochs: list[Epoch] = []
+        ended = next((message for message in messages if isinstance(message, Finish)), None)
         for message in messages:
             if isinstance(message, Epoch):
                 epochs.append(message)
@@ -93,6 +101,10 @@ class TrialRuns:
             self._log_epochs(number, epochs)
             epochs = []
             match message:
+                case Start(spec, at_s) if ended is not None and number not in self.runs:
+                    run = self.run(number, at_s, self._last_tags(ended))
+                    if not run.is_complete:
+                        self._client.log_inputs(run.run_id, datasets=[to_dataset(self._record.data)])
                 case Start(spec, at_s):
                     self._start(spec, at_s)
                 case Interrupt(at_s) if self.run(number, at_s).status == "RUNNING":
@@ -104,7 +116,7 @@ class TrialRuns:
         run = self.run(number, at_s)
         if run.model_id is None:
             run.model_id = log_model(
-                self._client, self._experiment_id, run.run_id, Path(keras_file), self._record
+                self._client, self._experiment_id, run.run_id, Path(keras_file), self._record, run.params
             )
         return run.model_id
 
@@ -122,13 +134,14 @@ class TrialRuns:
         if run.status != "RUNNING":
             self._client.update_run(run.run_id, status="RUNNING")
             self._client.set_tag(run.run_id, "hpsearch.state", str(TrialState.RUNNING))
-            run.status, run.state = "RUNNING", "RUNNING"
+            run.status = run.state = run.tags["hpsearch.state"] = "RUNNING"
         self._client.log_inputs(run.run_id, datasets=[to_dataset(self._record.data)])
         params = _missing_params(run, spec.params)
         note = trial_note(spec, self._study, self._record.objectives)
-        tags = to_tags({"hpsearch.seed": spec.seed, "hpsearch.folder": spec.folder, NOTE: note})
+        tags = _missing_tags(run, {"hpsearch.seed": spec.seed, "hpsearch.folder": spec.folder, NOTE: note})
         self._client.log_batch(run.run_id, params=params, tags=tags)
         run.params.update((param.key, param.value) for param in params)
+        run.tags.update((tag.key, tag.value) for tag in tags)
 
     def _log_epochs(self, number: int, epochs: Sequence[Epoch]) -> None:
         if not epochs:
@@ -159,10 +172,6 @@ class TrialRuns:
             return
         folder = Path(spec.folder)
         epochs = self._missing_epochs(run, [*epochs, *read_history(folder / "history.csv")])
-        tags: dict[str, object] = {"hpsearch.state": str(state), "hpsearch.seed": spec.seed}
-        tags["hpsearch.folder"] = spec.folder
-        tags["hpsearch.attempts"] = spec.attempt
-        tags[NOTE] = trial_note(spec, self._study, self._record.objectives, state, outcome)
         files = set(_ALWAYS_KEPT)
         final: dict[str, float] = {}
         if isinstance(outcome, Result):
@@ -172,47 +181,73 @@ class TrialRuns:
             final |= {"epochs": outcome.epochs, "best_epoch": outcome.best_epoch}
             final["duration_s"] = outcome.duration_s
             for name, value in outcome.facts.items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    final.setdefault(name, value)
-                else:
-                    tags[f"hpsearch.{name}"] = value
+                if _is_number(value):
+                    final.setdefault(name, float(value))
             if MODEL_FILE in outcome.files and (folder / MODEL_FILE).exists():
+                known = run.params | {param.key: param.value for param in params}
                 run.model_id = log_model(
-                    self._client, self._experiment_id, run.run_id, folder / MODEL_FILE, self._record
+                    self._client, self._experiment_id, run.run_id, folder / MODEL_FILE, self._record, known
                 )
         else:
             params = _missing_params(run, spec.params)
-            tags["hpsearch.failure_kind"] = str(outcome.kind)
-            tags["hpsearch.failure_cause"] = outcome.cause
             if outcome.detail:
                 self._client.log_text(run.run_id, outcome.detail, "failure.txt")
-        for name in sorted(files - {MODEL_FILE}):
-            if (folder / name).is_file():
-                where = str(Path(name).parent)
-                self._client.log_artifact(run.run_id, str(folder / name), None if where == "." else where)
+        self._log_files(run, folder, sorted(files - {MODEL_FILE}))
         metrics = to_metrics(final, self._names, step=0, at_s=at_s, model_id=run.model_id)
         metrics = [metric for metric in metrics if not _same(run.metrics.get(metric.key), metric.value)]
+        tags = _missing_tags(run, self._last_tags(message))
         self._client.log_batch(
-            run.run_id, metrics=[*self._series(epochs), *metrics], params=params, tags=to_tags(tags)
+            run.run_id, metrics=[*self._series(epochs), *metrics], params=params, tags=tags
         )
         run.params.update((param.key, param.value) for param in params)
+        run.tags.update((tag.key, tag.value) for tag in tags)
         run.metrics.update((metric.key, metric.value) for metric in metrics)
         self._arrived(run).update(each.number for each in epochs)
         run.state = str(state)
         self._end(run, "FAILED" if state is TrialState.FAILED else "FINISHED", at_s)
 
+    def _log_files(self, run: TrialRun, folder: Path, names: Sequence[str]) -> None:
+        """Sends those files of a folder that are there. The client would ask for the whole run first."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        there = [name for name in names if (folder / name).is_file()]
+        if not there:
+            return
+        artifacts = get_artifact_repository(run.artifact_uri, tracking_uri=self._client.tracking_uri)
+        for name in there:
+            where = str(Path(name).parent)
+            artifacts.log_artifact(str(folder / name), None if where == "." else where)
+
+    def _last_tags(self, message: Finish) -> dict[str, object]:
+        """Returns the tags of a trial that has ended."""
+        spec, state, outcome = message.spec, message.state, message.outcome
+        tags: dict[str, object] = {
+            "hpsearch.state": str(state),
+            "hpsearch.seed": spec.seed,
+            "hpsearch.folder": spec.folder,
+            "hpsearch.attempts": spec.attempt,
+            NOTE: trial_note(spec, self._study, self._record.objectives, state, outcome),
+        }
+        if isinstance(outcome, Result):
+            facts = {name: value for name, value in outcome.facts.items() if not _is_number(value)}
+            return tags | {f"hpsearch.{name}": value for name, value in facts.items()}
+        return tags | {
+            "hpsearch.failure_kind": str(outcome.kind),
+            "hpsearch.failure_cause": outcome.cause,
+        }
+
     def _end(self, run: TrialRun, status: str, at_s: float) -> None:
         self._client.set_terminated(run.run_id, status, end_time=int(at_s * 1000))
         run.status = status
 
-    def run(self, number: int, at_s: float) -> TrialRun:
-        """Returns the trial's run, made if there is none."""
+    def run(self, number: int, at_s: float, tags: Mapping[str, object] = MappingProxyType({})) -> TrialRun:
+        """Returns the trial's run, made if there is none, then with these tags beside its own."""
         if number not in self.runs and number in self._tried:
             # An attempt failed, yet the server may have made the run before the answer was lost.
             self._take(self._search(f" and tags.`hpsearch.trial` = '{number}'"))
         if number not in self.runs:
             self._tried.add(number)
-            tags = {
+            first = {
                 "mlflow.parentRunId": self._parent_id,
                 **origin(),
                 "hpsearch.kind": "trial",
@@ -221,13 +256,14 @@ class TrialRuns:
                 "hpsearch.trial": number,
                 "hpsearch.state": str(TrialState.RUNNING),
             }
+            written = {tag.key: tag.value for tag in to_tags({**first, **tags})}
             run = self._client.create_run(
                 self._experiment_id,
                 start_time=int(at_s * 1000),
-                tags={tag.key: tag.value for tag in to_tags(tags)},
+                tags=written,
                 run_name=f"trial-{number:04d}",
             )
-            self.runs[number] = TrialRun(run.info.run_id)
+            self.runs[number] = TrialRun(run.info.run_id, run.info.artifact_uri, tags=written)
         return self.runs[number]
 
     def _arrived(self, run: TrialRun) -> set[int]:
@@ -252,9 +288,11 @@ class TrialRuns:
             tags = run.data.tags
             self.runs[int(tags["hpsearch.trial"])] = TrialRun(
                 run_id=run.info.run_id,
+                artifact_uri=run.info.artifact_uri,
                 status=run.info.status,
                 state=tags.get("hpsearch.state", ""),
                 params=dict(run.data.params),
+                tags=dict(tags),
                 metrics=dict(run.data.metrics),
                 epochs=None,
                 is_champion=tags.get("hpsearch.champion") == "true",
@@ -287,6 +325,14 @@ def _number(text: Any) -> float:
 
 def _missing_params(run: TrialRun, values: Mapping[str, Value]) -> list[Param]:
     return [param for param in to_params(values, Names()) if param.key not in run.params]
+
+
+def _missing_tags(run: TrialRun, values: Mapping[str, object]) -> list[RunTag]:
+    return [tag for tag in to_tags(values) if run.tags.get(tag.key) != tag.value]
+
+
+def _is_number(value: Value) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _same(known: float | None, value: float) -> bool:
