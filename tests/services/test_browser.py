@@ -50,6 +50,22 @@ def address(searched):
         assert ui.wait(30) == 0
 
 
+def test_optuna_dashboard(browser, searched, tmp_path):
+    from playwright.sync_api import expect
+
+    pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
+    command = [*HPSEARCH, "dashboard", "shown", "--port", str(free_port())]
+    with subprocess.Popen(command, cwd=searched, stdout=subprocess.PIPE, text=True) as served:
+        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page.goto(re.search(r"at (http://\S+)\. Ctrl-C", served.stdout.readline())[1])
+        expect(page.get_by_text("shown").first).to_be_visible()
+        expect(page.locator(".js-plotly-plot .scatterlayer .trace").first).to_be_attached()
+        page.screenshot(path=tmp_path / "dashboard.png")
+        page.close()
+        served.send_signal(signal.SIGINT)
+        assert served.wait(30) == 0
+
+
 def test_what_a_person_finds_in_the_interface(browser, address, searched, tmp_path):
     from playwright.sync_api import expect
 
