@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.checking import CheckReport
+from hpsearch.code_version import CodeVersion, code_version, uncommitted
 from hpsearch.errors import StudyError, fault
 from hpsearch.experiment import Experiment
+from hpsearch.files import write_text
 from hpsearch.journal import open_storage
 from hpsearch.listener import Listener
 from hpsearch.study import STUDY_FACTS, StudyFolder
@@ -57,7 +59,7 @@ def open_optuna(
     now = {
         "versions": dict(report.probe.versions),
         "strategy": report.strategy.summary,
-        "git_commit": _git_commit(),
+        "code": asdict(_record_code(experiment, folder)),
     }
     facts = json.loads(json.dumps(facts | now))
     if facts != before:
@@ -100,15 +102,17 @@ def record_of(experiment: Experiment, folder: StudyFolder, facts: Mapping[str, A
         settings=experiment.settings(),
         data=DataSummary(**data),
         versions=facts["versions"],
-        git_commit=facts["git_commit"],
+        code=CodeVersion(**facts.get("code", {})),
+        diff=folder.code_diff.read_text(encoding="utf-8") if folder.code_diff.exists() else None,
         space=facts["space"],
     )
 
 
-def _git_commit() -> str | None:
-    """Returns the commit of the working folder, with `-dirty` for uncommitted changes; None outside git."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+def _record_code(experiment: Experiment, folder: StudyFolder) -> CodeVersion:
+    """Keeps what differs from the commit in the study's folder; returns which commit that is."""
+    home = Path(experiment.where).absolute().parent  # the working folder if it comes from Python
+    code = code_version(home)
+    diff = uncommitted(home) if code.dirty else ""
+    if diff or folder.code_diff.exists():  # emptied where the changes have been committed meanwhile
+        write_text(folder.code_diff, diff)
+    return code

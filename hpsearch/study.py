@@ -4,6 +4,7 @@
     study.journal      the Optuna study: append-only, one JSON document a line
     study.lock         held by the driver while it runs; names its process
     experiment.yaml    what was asked for
+    code.diff          what of the user's code was not committed, where there is git
     champion.json      the trial that was selected, its test metrics and exported files
     champion/          what the test evaluation wrote; the exported files
     trials/0007/       what one trial needs to go on, and what it left
@@ -51,6 +52,11 @@ class StudyFolder:
     def journal(self) -> Path:
         """The Optuna study's file."""
         return self.path / "study.journal"
+
+    @property
+    def code_diff(self) -> Path:
+        """What of the user's code was not committed."""
+        return self.path / "code.diff"
 
     @property
     def champion_file(self) -> Path:

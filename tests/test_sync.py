@@ -31,7 +31,7 @@ def searched(template, tmp_path_factory):
     search.toy = {"fate": lambda spec, _: Failure(FailureKind.NAN, "diverged") if spec.number == 1 else None}
     search.run()
     folder, record = search.folder, search.record
-    keys = ("id", "objectives", "versions", "strategy", "git_commit", "space")
+    keys = ("id", "objectives", "versions", "strategy", "space")
     facts = {key: getattr(record, key) for key in keys}
     facts |= {"asked": {}, "data": dataclasses.asdict(record.data)}
     storage = open_storage(folder.journal)

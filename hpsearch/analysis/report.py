@@ -16,6 +16,7 @@ from hpsearch.analysis.evidence import Interval, flattery, metric_intervals, tol
 from hpsearch.analysis.findings import Findings, findings
 from hpsearch.analysis.importance import importances
 from hpsearch.analysis.shown import shown
+from hpsearch.code_version import CodeVersion
 from hpsearch.files import write_text
 from hpsearch.tracking.store import masked
 from hpsearch.trial import TrialState
@@ -225,6 +226,7 @@ def _failures(study: Study) -> Iterator[dict[str, str]]:
 def _made(study: Study) -> str:
     facts = study.facts
     versions = ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())
-    commit = f" Git commit {facts['git_commit']}." if facts.get("git_commit") else ""
+    code = CodeVersion(**facts.get("code", {}))
+    commit = f" Git commit {code}." if code.commit else ""
     digest = facts.get("data", {}).get("digest")
     return f"Made with {versions}.{commit} Data digest {digest}. Study folder: {study.folder}."

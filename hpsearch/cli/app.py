@@ -344,6 +344,23 @@ def ui(
 
 
 @app.command()
+def dashboard(
+    study: Name = None,
+    workdir: Workdir = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; the dashboard asks for no password.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Default: the first free one from 8080.")
+    ] = None,
+) -> None:
+    """Open Optuna Dashboard over a study, while it runs or after; Ctrl-C ends it."""
+    from hpsearch.cli import dashboard as command
+
+    command.dashboard(study, workdir, host=host, port=port, say=typer.echo)
+
+
+@app.command()
 def models() -> None:
     """List the models that are built in."""
     from hpsearch.cli import listings

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from hpsearch.code_version import CodeVersion
 from hpsearch.tracking import Champion, StudyRecord, Tracker
 from hpsearch.tracking.trial_runs import read_history
 from hpsearch.trial import (
@@ -215,7 +216,7 @@ class TrackerContract(ABC):
                 class_names=tuple("0123456789"),
             ),
             versions={"python": "3.11.7", "keras": "3.15.0", "backend": "tensorflow"},
-            git_commit="0" * 40,
+            code=CodeVersion("0" * 40),
         )
 
     @pytest.fixture

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from hpsearch.code_version import CodeVersion
 from hpsearch.trial import (
     DataSummary,
     Epoch,
@@ -42,7 +43,9 @@ class StudyRecord:
     """Flattened settings of the experiment, logged as the parent run's parameters."""
     data: DataSummary
     versions: Mapping[str, str]
-    git_commit: str | None = None
+    code: CodeVersion = field(default_factory=CodeVersion)
+    diff: str | None = None
+    """What of the user's code was not committed; empty if it has been meanwhile."""
     space: str = ""
     """What is searched, as JSON; kept beside the experiment when it is not empty."""
 

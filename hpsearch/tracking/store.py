@@ -122,7 +122,7 @@ def connect(store: Store) -> MlflowClient:
     set_defaults()
     if store.database is not None:
         _check_file(store, store.database)
-    _check_port(store)
+    _check_login(store)
     try:
         from mlflow import MlflowClient
 
@@ -152,6 +152,8 @@ def explained(error: Exception, store: Store) -> TrackingError:
     elif status in (401, 403):
         problem = "refuses these credentials"
         advice = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+    elif "authentication failed" in cause or "Access denied" in cause:
+        problem, advice = "refuses these credentials", "Check the user and the password in the address."
     elif store.is_server and (status == 404 or "not in a valid JSON format" in cause):
         problem, advice = "is no MLflow server", "Check the host, the port and the path."
     elif "unsupported URI" in cause or "Could not find a registered" in cause:
@@ -193,15 +195,18 @@ def _check_file(store: Store, database: Path) -> None:
         )
 
 
-def _check_port(store: Store) -> None:
-    """Knocks at a database's port first: MLflow would retry for a minute and a half."""
+def _check_login(store: Store) -> None:
+    """Knocks at a database's door first: MLflow would retry for a minute and a half."""
     parts = urlsplit(store.uri)
     default = _DATABASE_PORTS.get(parts.scheme.split("+")[0])
     if default is None or parts.hostname is None:
         return
     try:
         socket.create_connection((parts.hostname, parts.port or default), timeout=3).close()
-    except OSError as error:
+        import sqlalchemy
+
+        sqlalchemy.create_engine(store.uri, poolclass=sqlalchemy.NullPool).connect().close()
+    except Exception as error:
         raise explained(error, store) from None
 
 

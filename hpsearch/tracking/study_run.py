@@ -99,7 +99,7 @@ class StudyRun:
         record = self._record
         return {
             **origin(),
-            "mlflow.source.git.commit": record.git_commit,
+            **{name: masked(value) for name, value in record.code.tags.items() if value},
             "hpsearch.kind": "study",
             "hpsearch.study": record.name,
             "hpsearch.study_id": record.id,
@@ -125,6 +125,8 @@ class StudyRun:
         self._client.log_batch(self.run_id, params=new, tags=to_tags(tags))
         self._client.log_inputs(self.run_id, datasets=[to_dataset(record.data)])
         self._client.log_text(self.run_id, masked(record.experiment), "experiment.yaml")
+        if record.diff is not None:
+            self._client.log_text(self.run_id, masked(record.diff), "code.diff")
         if record.space:
             self._client.log_text(self.run_id, record.space, "space.json")
 

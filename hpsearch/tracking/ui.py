@@ -6,25 +6,22 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from hpsearch.errors import TrackingError, fault
+from hpsearch.serving import free_port, stoppable
 from hpsearch.tracking.store import Store, resolve, set_defaults
 
 FIRST_PORT = 5000
 DEFAULT_URI = "sqlite:///mlflow.db"
-_PORTS_TRIED = 20
 _START_S = 90.0
 _STOP_S = 5.0
 
@@ -61,7 +58,8 @@ def open_ui(
         say: Receives a line to show.
 
     Raises:
-        TrackingError: There are no records, the port is taken, or the interface does not start.
+        TrackingError: There are no records, or the interface does not start.
+        UsageError: The port is taken.
     """
     store = resolve(uri)
     if store.is_server:
@@ -75,9 +73,9 @@ def open_ui(
                 advice="Run a search first, go to its folder, or name the store with `--uri`.",
             )
         )
-    port = _free_port(host, port, say)
+    port = free_port("hpsearch ui", host, port, FIRST_PORT, say)
     url = f"http://{host}:{port}"
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log, _stoppable():
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log, stoppable():
         process = _start(store, host, port, log)
         try:
             _wait_until_ready(process, url, log)
@@ -158,44 +156,3 @@ def _alive(process: subprocess.Popen[bytes]) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _free_port(host: str, port: int | None, say: Callable[[str], None]) -> int:
-    candidates = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + _PORTS_TRIED)
-    for candidate in candidates:
-        if _is_free(host, candidate):
-            if port is None and candidate != FIRST_PORT:
-                say(f"Port {FIRST_PORT} is taken; using {candidate}.")
-            return candidate
-    taken = f"port {port}" if port is not None else f"ports {FIRST_PORT} to {candidates[-1]}"
-    raise TrackingError(
-        fault("hpsearch ui", f"{taken} of {host} cannot be used", advice="Name a free one with `--port`.")
-    )
-
-
-def _is_free(host: str, port: int) -> bool:
-    try:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except (OSError, OverflowError):
-        return False
-    return True
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Treats the end of the terminal, and `kill`, like Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -68,6 +68,7 @@ def test_help_names_every_command(capsys):
         "best",
         "export",
         "ui",
+        "dashboard",
         "models",
         "datasets",
         "report",

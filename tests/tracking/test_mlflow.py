@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.code_version import CodeVersion
 from hpsearch.errors import TrackingError
 from hpsearch.testing.trackers import METRIC, epoch
 from hpsearch.tracking import Champion, StudyRecord
@@ -50,7 +51,8 @@ def record(tmp_path):
         settings={"search.trials": 20},
         data=data,
         versions={"python": "3.11.7", "keras": "3.15.0"},
-        git_commit="abc123",
+        code=CodeVersion("abc123", "main", "https://me:geheim@host/x.git", dirty=True),
+        diff="-before\n+after\n",
         space='{"units": [16, 32]}',
     )
 
@@ -113,24 +115,31 @@ def test_the_study_tells_what_was_asked_for(tracker, see, record):
     assert (tags["hpsearch.study"], tags["hpsearch.study_id"]) == ("digits_mlp", "0f3a")
     assert tags["hpsearch.folder"] == record.folder
     assert tags["hpsearch.version.keras"] == "3.15.0"
-    assert tags["mlflow.source.git.commit"] == "abc123"
+    code = {name: text for name, text in tags.items() if name.startswith("mlflow.source.git.")}
+    assert code == {
+        "mlflow.source.git.commit": "abc123",
+        "mlflow.source.git.branch": "main",
+        "mlflow.source.git.repoURL": "https://***@host/x.git",
+        "mlflow.source.git.dirty": "true",
+    }
     [dataset] = [entry.dataset for entry in run.inputs.dataset_inputs]
     assert (dataset.name, dataset.digest) == ("digits", "0f" * 8)
     assert json.loads(dataset.profile)["train"] == 1077
-    assert see.files("digits_mlp") == {"experiment.yaml", "space.json"}
+    assert see.files("digits_mlp") == {"code.diff", "experiment.yaml", "space.json"}
 
 
 def test_no_password_gets_into_the_records(uri, see, record):
     address = "http://me:geheim@host:5000"
     tracker = MlflowTracker(uri, "digits")
-    tracker.open_study(
-        replace(record, settings={"tracking.uri": address}, experiment=f"tracking: {{uri: '{address}'}}\n")
-    )
+    text = f"tracking: {{uri: '{address}'}}\n"
+    settings = {"tracking.uri": address}
+    tracker.open_study(replace(record, settings=settings, experiment=text, diff=f"+{text}"))
     tracker.close()
     run = see.runs["digits_mlp"]
     assert run.data.params["tracking.uri"] == "http://***@host:5000"
     [artifact] = Path(resolve(uri).artifact_root).rglob("experiment.yaml")
     assert artifact.read_text() == "tracking: {uri: 'http://***@host:5000'}\n"
+    assert artifact.with_name("code.diff").read_text() == "+tracking: {uri: 'http://***@host:5000'}\n"
 
 
 def test_a_trial_is_the_studys_child_with_its_files(tracker, see, record):

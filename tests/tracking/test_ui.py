@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from hpsearch.errors import TrackingError
+from hpsearch.errors import TrackingError, UsageError
 from hpsearch.testing.trackers import METRIC, TrackerContract, epoch
 from hpsearch.tracking.mlflow import MlflowTracker
 from hpsearch.tracking.ui import command, open_ui
@@ -82,7 +82,7 @@ def test_a_port_that_is_taken_is_an_error_when_it_was_asked_for(uri):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(TrackingError, match=rf"port {port} of 127\.0\.0\.1 cannot be used.*--port"):
+        with pytest.raises(UsageError, match=rf"port {port} of 127\.0\.0\.1 cannot be used.*--port"):
             open_ui(uri, port=port)
 
 
