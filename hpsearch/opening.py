@@ -58,6 +58,7 @@ def open_optuna(
         "versions": dict(report.probe.versions),
         "strategy": report.strategy.summary,
         "git_commit": _git_commit(),
+        "select": experiment.evaluation.select,
     }
     facts = json.loads(json.dumps(facts | now))
     if facts != before:

@@ -74,6 +74,8 @@ def check(file: Path, overrides: Sequence[str], *, as_json: bool) -> int:
         return 0
     console = tables.console()
     console.print(tables.check_facts(report))
+    if experiment.evaluation.parts:
+        console.print(tables.facts([("evaluation", experiment.evaluation.summary)]))
     console.print(tables.space(report.space.parameters, experiment.search.space))
     for warning in report.warnings:
         console.print(Text(warning, style="yellow"))
