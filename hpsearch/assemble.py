@@ -237,6 +237,7 @@ def _is_done(experiment: Experiment, folder: StudyFolder) -> bool:
     asked = {key: value for key, value in study.facts["asked"].items() if key != "data.digest"}
     return (
         study.state == "finished"
+        and study.facts.get("select", "best") == experiment.evaluation.select
         and experiment.search.trials is not None
         and len(study.trials) >= experiment.search.trials
         and champion.get("version") is not None
@@ -293,7 +294,7 @@ def _crown(
         raise SearchError(fault(f"study {folder.name}", what, advice="`hpsearch trials` shows why."))
     listener.on_message("Testing, exporting and registering the best model ...")
     champion.crown(experiment, study, folder, report.probe.data, executor, tracker)
-    number = study.best[0].number
+    number = study.selected.number
     Retention(folder, experiment.checkpoints, study.objectives, number).add(*study.trials)
 
 

@@ -42,7 +42,7 @@ def crown(
     executor: Executor,
     tracker: Tracker,
 ) -> None:
-    """Evaluates the best trial on the test data, exports and registers it, and writes `champion.json`.
+    """Evaluates the selected trial on the test data, exports and registers it, and writes `champion.json`.
 
     A model sees the test data once: if the best trial is the one already evaluated, its numbers stand.
 
@@ -50,7 +50,7 @@ def crown(
         SearchError: The evaluation failed.
         ExportError: The exported file disagrees with Keras; everything else is recorded all the same.
     """
-    best = study.best[0]
+    best = study.selected
     record = dict(study.champion or {})
     if record.get("trial") != best.number:
         record = {"trial": best.number, "values": dict(zip(study.objectives, best.values, strict=True))}
@@ -141,7 +141,8 @@ def _undecided(name: str) -> Failure:
 
 def _evaluate(best: TrialView, folder: StudyFolder, executor: Executor) -> dict[str, Any]:
     model = str(folder.model(best.number))
-    job = Evaluation(trial=best.number, model=model, folder=str(folder.champion))
+    part = next((each.part for each in best.parts if each.kept), None)
+    job = Evaluation(trial=best.number, model=model, folder=str(folder.champion), part=part)
     log = folder.champion / "evaluation.txt"
     outcome = run_job(executor, job, log=log)
     if not isinstance(outcome, EvaluationResult):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch import backends, champion, strategies
-from hpsearch.errors import HpsearchError, SearchError, UsageError, fault
+from hpsearch.errors import ExperimentError, HpsearchError, SearchError, UsageError, fault
 from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
 from hpsearch.objective import Objective, resolve
@@ -26,7 +26,7 @@ class CheckReport:
     strategy: Strategy
     warnings: tuple[str, ...]
     epochs: int
-    """The most that a trial can run."""
+    """The most that a trial can run; or its parts, if it has several."""
 
 
 def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckReport:
@@ -51,12 +51,18 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         resolve(section, probe.metrics, any_metric=probe.any_metric, where=f"{experiment.where}: objective")
         for section in experiment.objective
     )
+    epochs, total_epochs = _most_epochs(experiment, space), experiment.search.total_epochs
+    if parts := len(experiment.evaluation.parts):  # then a trial is reported and pruned by parts
+        total_epochs = None if total_epochs is None else max(1, total_epochs // epochs)
+        epochs = parts
+        _check_selection(experiment)
     context = Context(
         space=space,
         directions=tuple(objective.direction for objective in objectives),
         seed=experiment.search.seed,
-        epochs=_most_epochs(experiment, space),
-        budget=Budget(experiment.search.trials, experiment.search.total_epochs, experiment.search.timeout_s),
+        epochs=epochs,
+        parts=parts or 1,
+        budget=Budget(experiment.search.trials, total_epochs, experiment.search.timeout_s),
         resumes=not probe.any_metric,
         guests=_guests(experiment, space, objectives),
         start=_start(experiment, space, any_name=probe.any_metric),
@@ -86,6 +92,24 @@ def _start(experiment: Experiment, space: Space, *, any_name: bool) -> tuple[Poi
     search = experiment.search
     points = check_points(space, search.start or (), f"{experiment.where}: search.start", any_name=any_name)
     return (default_point(space), *points) if search.defaults_first else points
+
+
+def _check_selection(experiment: Experiment) -> None:
+    """Refuses a selection among trials by a rule that does not hold for them, or whose models are gone.
+
+    Raises:
+        ExperimentError: It is not possible.
+    """
+    if experiment.evaluation.select == "best":
+        return
+    where = f"{experiment.where}: evaluation.select"
+    if len(experiment.objective) > 1:
+        what = "the rule of one standard error is for one objective"
+        raise ExperimentError(fault(where, what, expected="best", received=experiment.evaluation.select))
+    if not experiment.checkpoints.keeps_all:
+        what = "the model of a trial that is not the best may be deleted before it is selected"
+        advice = "Leave `checkpoints.keep` and `checkpoints.max_size_mib` out."
+        raise ExperimentError(fault(where, what, received=experiment.evaluation.select, advice=advice))
 
 
 def _most_epochs(experiment: Experiment, space: Space) -> int:

@@ -259,7 +259,7 @@ class Search:
     def _on_report(self, running: Running, epoch: Epoch, awaits_answer: bool) -> None:
         number = running.spec.number
         value = epoch.metrics.get(self._metrics[0], math.nan)
-        single = len(self._metrics) == 1
+        single = len(self._metrics) == 1 and epoch.part is None  # else people alone see it
         again = epoch.number <= running.reported
         if single and math.isfinite(value) and not again:
             running.trial.report(value, epoch.number)

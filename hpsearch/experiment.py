@@ -19,6 +19,7 @@ from hpsearch import experiment_file
 from hpsearch.errors import ExperimentError, fault
 from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.experiment_errors import Expected, Origin, explain, reject
+from hpsearch.experiment_evaluation import EvaluationSection
 from hpsearch.experiment_forms import (
     Count,
     Section,
@@ -193,6 +194,7 @@ class Experiment(Section):
         objective: A metric, a mapping of `metric` and `direction`, or a list of these; the first leads.
         search: Strategy, overrides of the space, budget.
         training: Epochs, batch size, optimizer, early stopping.
+        evaluation: Whether a trial is judged by one training or by several: folds, repeats.
         resources: Where trials run, and how many at a time.
         tracking: Where records go.
         checkpoints: Which models are written, and which stay on the disk.
@@ -229,6 +231,7 @@ class Experiment(Section):
     ]
     search: SearchSection = SearchSection()
     training: TrainingSection = TrainingSection()
+    evaluation: EvaluationSection = EvaluationSection()
     resources: ResourcesSection = ResourcesSection()
     tracking: TrackingSection = TrackingSection()
     checkpoints: CheckpointsSection = CheckpointsSection()
@@ -300,6 +303,9 @@ class Experiment(Section):
         }
         values["training"].pop("tensorboard", None)
         kept = {key: values[key] for key in ("model", "data", "objective", "training")}
+        if self.evaluation.parts:
+            values["evaluation"].pop("select")
+            kept["evaluation"] = values["evaluation"]
         return flatten({**kept, "search": search})
 
     def _plain(self) -> dict[str, Any]:

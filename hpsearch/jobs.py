@@ -23,6 +23,10 @@ def perform(experiment: Experiment, job: Job, channel: Channel) -> Outcome:
         The job's outcome; a `Failure` rather than an exception.
     """
     match job:
+        case TrialSpec() if experiment.evaluation.parts:
+            from hpsearch.training.parts import run_parts
+
+            return run_parts(experiment, job, channel)
         case TrialSpec():
             from hpsearch.training.run import run_trial
 

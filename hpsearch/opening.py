@@ -60,6 +60,7 @@ def open_optuna(
         "versions": dict(report.probe.versions),
         "strategy": report.strategy.summary,
         "code": asdict(_record_code(experiment, folder)),
+        "select": experiment.evaluation.select,
     }
     facts = json.loads(json.dumps(facts | now))
     if facts != before:

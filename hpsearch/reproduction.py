@@ -6,13 +6,15 @@ import math
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from hpsearch.assemble import checked
 from hpsearch.errors import StudyError, fault
 from hpsearch.experiment import Experiment
+from hpsearch.parts import PARTS_FOLDER, Part
 from hpsearch.plan import trial_spec
 from hpsearch.study import Study
-from hpsearch.tracking.trial_runs import read_history
+from hpsearch.tracking.history import read_history
 from hpsearch.trial import Epoch, ProbeResult, Result, TrialState
 from hpsearch.trial_view import TrialView
 
@@ -88,7 +90,7 @@ def reproduce(
         SearchError: The training failed.
     """
     recorded = _ended(study, trial)
-    history = {each.number: each.metrics for each in read_history(study.files.trial(trial) / "history.csv")}
+    history = _history(study.files.trial(trial), recorded)
     experiment = experiment or Experiment.load(study.folder / "experiment.yaml")
     epochs: list[Epoch] = []
 
@@ -99,15 +101,17 @@ def reproduce(
 
     with tempfile.TemporaryDirectory() as folder, checked(experiment) as (report, run):
         spec = trial_spec(study.files, experiment.search.seed, trial, recorded.params)
-        pause_after = recorded.epochs if recorded.state is TrialState.PRUNED else None
+        ended = len(recorded.parts) or recorded.epochs
+        pause_after = ended if recorded.state is TrialState.PRUNED else None
         result = run(replace(spec, folder=folder, pause_after=pause_after), on_epoch=note)
     if not isinstance(result, Result):
         raise TypeError(f"a trial returned {type(result).__name__}")
     pairs = [("epochs", 0, float(recorded.epochs), float(result.epochs))]
     pairs += _pairs(recorded.best_epoch, recorded.metrics, result.metrics)
-    reproduced = {epoch.number: epoch.metrics for epoch in epochs}
-    for number in sorted(history.keys() & reproduced.keys()):
-        pairs += _pairs(number, history[number], reproduced[number])
+    reproduced = {(epoch.part, epoch.number): epoch.metrics for epoch in epochs}
+    for part, number in history:
+        if (part, number) in reproduced:
+            pairs += _pairs(number, history[part, number], reproduced[part, number])
     return Reproduction(
         trial=trial,
         epochs=result.epochs,
@@ -117,6 +121,16 @@ def reproduce(
         changed=_changed(study, report.probe),
         duration_s=result.duration_s,
     )
+
+
+def _history(folder: Path, trial: TrialView) -> dict[tuple[Part | None, int], Mapping[str, float]]:
+    """Reads what a trial recorded by epoch; of one of several parts, by each one's epochs and by part."""
+    places = {None: folder} | {each.part: folder / PARTS_FOLDER / each.part.name for each in trial.parts}
+    return {
+        (part, epoch.number): epoch.metrics
+        for part, place in places.items()
+        for epoch in read_history(place / "history.csv")
+    }
 
 
 def _ended(study: Study, number: int) -> TrialView:

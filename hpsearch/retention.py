@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpsearch.experiment_checkpoints import CheckpointsSection
+from hpsearch.parts import PARTS_FOLDER
 from hpsearch.ranking import pareto_front, rank
 from hpsearch.study import StudyFolder
 from hpsearch.trial import CHECKPOINTS_FOLDER, MODEL_FILE, STATE_FILES, Failure, Result
@@ -113,7 +114,9 @@ def disk_use(folder: StudyFolder) -> DiskUse:
 
 
 def _models(trial: Path) -> Sequence[Path]:
-    found = (trial / MODEL_FILE, trial / CHECKPOINTS_FOLDER, *trial.glob(STATE_FILES))
+    folders = (trial, *trial.glob(f"{PARTS_FOLDER}/*"))
+    found = [path for each in folders for path in (each / MODEL_FILE, each / CHECKPOINTS_FOLDER)]
+    found += [path for each in folders for path in each.glob(STATE_FILES)]
     return [path for path in found if path.exists()]
 
 

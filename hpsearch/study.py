@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from hpsearch.errors import ModelError, StudyError, did_you_mean, fault
+from hpsearch.one_standard_error import simplest_within_one_error
 from hpsearch.ranking import pareto_front, rank
 from hpsearch.trial import MODEL_FILE
 from hpsearch.trial_view import TrialView, view_trial
@@ -223,8 +224,9 @@ class Study:
         """Returns a row for each trial, by its number.
 
         Columns: `state`, `params.<name>` for each hyperparameter, `metrics.<name>` for each metric of the
-        best epoch, `epochs`, `best_epoch`, `duration_s`, `started_at`, `attempts`, `failure` (its kind) and
-        `cause`. What a trial does not have is missing.
+        best epoch (of several parts the mean, with `metrics.<name>_std` and `metrics.<name>_se`), `epochs`,
+        `best_epoch`, `duration_s`, `started_at`, `attempts`, `failure` (its kind) and `cause`. What a trial
+        does not have is missing.
         """
         from hpsearch.trials_dataframe import trials_dataframe
 
@@ -240,6 +242,20 @@ class Study:
         """The best trial; with several objectives those of the Pareto front."""
         ranking = self.ranking
         return ranking[: len(pareto_front(ranking, self.objectives))] if ranking else ()
+
+    @property
+    def selected(self) -> TrialView:
+        """The trial to test and export: the first of `best`, or what `evaluation.select` says.
+
+        Raises:
+            StudyError: No trial is complete.
+        """
+        ranking = self.ranking
+        if not ranking:
+            raise StudyError(fault(f"study {self.name}", "no trial is complete, so none can be selected"))
+        if self.facts.get("select") == "one_standard_error":
+            return simplest_within_one_error(ranking, next(iter(self.objectives)))
+        return ranking[0]
 
     @property
     def champion(self) -> Mapping[str, Any] | None:
@@ -318,9 +334,15 @@ class Study:
         """`running`, `finished` or `interrupted`."""
         if self._folder.is_locked():
             return "running"
-        champion, best = self.champion, self.best
-        finished = champion is not None and bool(best) and champion["trial"] in {t.number for t in best}
-        return "finished" if finished and all(t.finished for t in self.trials) else "interrupted"
+        return "finished" if self.has_ended else "interrupted"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every trial has, and the selected one is the champion."""
+        champion = self.champion
+        if champion is None or not self.ranking or not all(trial.finished for trial in self.trials):
+            return False
+        return champion["trial"] in {self.selected.number, *(trial.number for trial in self.best[1:])}
 
 
 def find_study(name: str | None, workdir: Path) -> StudyFolder:

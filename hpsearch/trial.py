@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
+from hpsearch.parts import Part, PartResult
 from hpsearch.space import Space
 
 Value = bool | int | float | str
@@ -83,7 +84,9 @@ class TrialSpec:
     attempt: int = 1
     """How often it has been tried, this time included; no number of the result depends on it."""
     pause_after: int | None = None
-    """Epoch at whose end it pauses, unless it has ended by then. Default: it trains to its end."""
+    """Epoch, or part, at whose end it pauses, unless it has ended by then. Default: it trains to its end."""
+    part: Part | None = None
+    """Which training of a trial of several this is. Default: all of them, or the only one."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,8 @@ class Evaluation:
     """The `.keras` file, absolute."""
     folder: str
     """Receives `samples.npz`, `test_predictions.csv`, pictures; absolute."""
+    part: Part | None = None
+    """The part that the model is of: it was trained on that part's rows, with their preprocessing."""
 
 
 @dataclass(frozen=True)
@@ -158,13 +163,15 @@ Job = Probe | TrialSpec | Evaluation | Export | RateRange | Survey
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch of a trial measured."""
+    """What one epoch of a trial measured; or, of a trial of several parts, their mean when one has ended."""
 
     number: int
-    """From 1."""
+    """From 1; of the part, where it is such a mean."""
     metrics: Mapping[str, float]
     ended_at_s: float
     """Unix time, seconds."""
+    part: Part | None = None
+    """The part whose epoch this is: people see it, no pruner does."""
 
 
 @dataclass(frozen=True)
@@ -206,9 +213,11 @@ class Result:
     params: Mapping[str, Value]
     """Every hyperparameter the trial used, those that appeared on a branch included."""
     metrics: Mapping[str, float]
-    """Those of the best epoch by the first objective; their names as in `Epoch`."""
+    """Those of the best epoch by the first objective, or their means over all parts; names as in `Epoch`."""
     epochs: int
+    """Of all parts together."""
     best_epoch: int
+    """0 where there are several parts, each with its own."""
     duration_s: float
     pruned: bool = False
     paused: bool = False
@@ -217,6 +226,14 @@ class Result:
     """Other things known: `parameters`, `threads`, ..."""
     files: tuple[str, ...] = ()
     """Written into the trial's folder, relative to it; `model.keras` among them."""
+    parts: tuple[PartResult, ...] = ()
+    """Those that ended, in order; empty where the trial is one training."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Makes it of what `dataclasses.asdict` made of it, also after a detour over JSON."""
+        parts = tuple(map(PartResult.from_dict, values.get("parts", ())))
+        return cls(**{**values, "files": tuple(values["files"]), "parts": parts})
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.parts import PartResult
 from hpsearch.trial import Failure, FailureKind, Result, Value
 
 if TYPE_CHECKING:
@@ -37,8 +39,10 @@ def record_outcome(
             "params": dict(params),
             "failure": {"kind": str(outcome.kind), "cause": outcome.cause},
         }
+    parts = {"parts": [asdict(each) for each in outcome.parts]} if outcome.parts else {}
     return {
         **ran,
+        **parts,
         "params": dict(outcome.params),
         "metrics": dict(outcome.metrics),
         "epochs": outcome.epochs,
@@ -66,6 +70,7 @@ def read_outcome(trial: FrozenTrial) -> Result | Failure | None:
         pruned=record["pruned"],
         facts=record["facts"],
         files=tuple(record["files"]),
+        parts=tuple(map(PartResult.from_dict, record.get("parts", ()))),
     )
 
 

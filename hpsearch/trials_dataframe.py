@@ -21,6 +21,8 @@ def trials_dataframe(trials: Sequence[TrialView]) -> pd.DataFrame:
             "state": str(trial.state),
             **{f"params.{name}": value for name, value in trial.params.items()},
             **{f"metrics.{name}": value for name, value in trial.metrics.items()},
+            **{f"metrics.{name}_std": spread.std for name, spread in trial.spreads.items()},
+            **{f"metrics.{name}_se": spread.error for name, spread in trial.spreads.items()},
             "epochs": trial.epochs,
             "best_epoch": trial.best_epoch,
             "duration_s": trial.duration_s,

@@ -211,7 +211,7 @@ def test_all_errors_are_listed_in_the_order_of_the_fields():
         "on_failure; received 5. Did you mean `trials`?",
         "Experiment: training.epochs: wrong type; expected an integer of at least 1; received true.",
         "Experiment: colour: unknown key; expected one of name, model, data, objective, search, training, "
-        "resources, tracking, checkpoints, export, workdir; received 'red'.",
+        "evaluation, resources, tracking, checkpoints, export, workdir; received 'red'.",
     ]
 
 

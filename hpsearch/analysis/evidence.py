@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.writing import number
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -133,6 +135,17 @@ def told_apart(study: Study) -> str | None:
     return (
         f"On {rows:,} validation rows trial {first.number} cannot be told from {others}: the standard error "
         f"of a difference is {error:.4f}. Prefer whichever is smaller or faster, or validate on more rows."
+    )
+
+
+def selection(study: Study) -> str | None:
+    """Says why another trial than the best was selected, if one was."""
+    if not study.ranking or study.selected.number == study.ranking[0].number:
+        return None
+    chosen, best = study.selected, study.ranking[0]
+    return (
+        f"Trial {chosen.number} is selected: of those within one standard error of trial {best.number} it "
+        f"has the fewest parameters ({number(chosen.parameters)} instead of {number(best.parameters)})."
     )
 
 

@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.charts import Chart, charts
-from hpsearch.analysis.evidence import Interval, flattery, metric_intervals, told_apart
+from hpsearch.analysis.evidence import Interval, flattery, metric_intervals, selection, told_apart
 from hpsearch.analysis.findings import Findings, findings
 from hpsearch.analysis.importance import importances
+from hpsearch.analysis.paired import parts_told_apart
 from hpsearch.analysis.shown import shown
 from hpsearch.code_version import CodeVersion
 from hpsearch.files import write_text
+from hpsearch.parts import described
 from hpsearch.tracking.store import masked
 from hpsearch.trial import TrialState
+from hpsearch.trial_view import scores
 from hpsearch.writing import duration, number, score
 
 if TYPE_CHECKING:
@@ -99,6 +102,7 @@ def _page(
         experiment=masked(study.experiment),
         written=number,
         score=score,
+        values=lambda trial: scores(trial, study.objectives),
         duration=duration,
     )
 
@@ -115,9 +119,7 @@ def _summary(study: Study) -> str:
 
 def _state(study: Study) -> str:
     """Says how the study stands; its own driver, which holds it, may be about to write the last report."""
-    champion, best = study.champion, study.best
-    done = champion is not None and bool(best) and champion["trial"] in {trial.number for trial in best}
-    return "finished" if done and all(trial.finished for trial in study.trials) else study.state
+    return "finished" if study.has_ended else study.state
 
 
 def _counts(study: Study) -> str:
@@ -134,7 +136,9 @@ def _scores(study: Study, intervals: Mapping[str, Interval]) -> Iterator[dict[st
     if best is None:
         return
     for metric, value in zip(study.objectives, best.values, strict=True):
-        yield {"name": f"{metric}, trial {best.number}", "value": score(value), "interval": ""}
+        spread = best.spreads.get(metric)
+        interval = f"± {score(spread.error)} (standard error, {described(best.parts)})" if spread else ""
+        yield {"name": f"{metric}, trial {best.number}", "value": score(value), "interval": interval}
     champion = study.champion
     for metric in study.objectives if champion else ():
         name = f"test_{metric.removeprefix('val_')}"
@@ -155,7 +159,7 @@ def _interval(interval: Interval | None) -> str:
 def _sentences(study: Study, found: Findings | None) -> Iterator[str]:
     if found is not None:
         yield found.progress
-    for sentence in (told_apart(study), flattery(study)):
+    for sentence in (parts_told_apart(study) or told_apart(study), flattery(study), selection(study)):
         if sentence is not None:
             yield sentence
 

@@ -34,6 +34,7 @@ def trial_document(trial: TrialView, objectives: Mapping[str, str]) -> dict[str,
         "values": dict(zip(objectives, trial.values, strict=False)),
         "params": dict(trial.params),
         "metrics": dict(trial.metrics),
+        **_parts(trial),
         "epochs": trial.epochs,
         "best_epoch": trial.best_epoch,
         "duration_s": trial.duration_s,
@@ -42,6 +43,15 @@ def trial_document(trial: TrialView, objectives: Mapping[str, str]) -> dict[str,
         "attempts": trial.attempts,
         "infeasible": trial.infeasible,
     }
+
+
+def _parts(trial: TrialView) -> dict[str, Any]:
+    """Describes the folds and repeats of a trial, if it has some."""
+    if not trial.parts:
+        return {}
+    errors = {name: spread.error for name, spread in trial.spreads.items()}
+    each = [{"name": part.part.name, **dataclasses.asdict(part)} for part in trial.parts]
+    return {"standard_errors": errors, "parts": each}
 
 
 def study_document(study: Study) -> dict[str, Any]:

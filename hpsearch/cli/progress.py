@@ -18,6 +18,7 @@ from hpsearch.cli import tables
 from hpsearch.cli.tables import STATE_STYLES
 from hpsearch.listener import Listener
 from hpsearch.trial import Epoch, TrialState, Value
+from hpsearch.trial_view import scores
 from hpsearch.writing import duration, score
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def progress(experiment: Experiment, console: Console, *, quiet: bool = False) -
         console.print(Text(STARTING))
         yield Lines(console, metric)
     else:
-        view = View(console, metric, epochs=experiment.training.epochs)
+        parts = len(experiment.evaluation.parts)
+        view = View(console, metric, epochs=experiment.training.epochs, parts=parts)
         with Live(view, console=console, refresh_per_second=REFRESH_PER_S, transient=True):
             yield view
 
@@ -102,10 +104,11 @@ class Lines(Listener):
 class View(Listener):
     """Draws the trials that run, how many are done, the best so far and the time left."""
 
-    def __init__(self, console: Console, metric: str, epochs: int) -> None:
+    def __init__(self, console: Console, metric: str, epochs: int, parts: int = 0) -> None:
         self._console = console
         self._metric = metric
         self._epochs = epochs
+        self._parts = parts
         self._study = ""
         self._planned: int | None = None
         self._before = 0
@@ -166,12 +169,19 @@ class View(Listener):
     def _trials(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
         for key, (params, epoch) in sorted(self._running.items()):
-            at = f"epoch {epoch.number}/{params.get('epochs', self._epochs)}" if epoch else "starting"
+            at = self._place(params, epoch) if epoch else "starting"
             value = epoch.metrics.get(self._metric) if epoch else None
             shown = f"{self._metric} {score(value)}" if value is not None else ""
             line = Text(tables.describe(params), style="dim", overflow="ellipsis", no_wrap=True)
             table.add_row(f"trial {key}", at, Text(shown), line)
         return table
+
+    def _place(self, params: Mapping[str, Value], epoch: Epoch) -> str:
+        """Says how far a trial is."""
+        if self._parts and epoch.part is None:
+            return f"{epoch.number}/{self._parts} parts"
+        at = f"epoch {epoch.number}/{params.get('epochs', self._epochs)}"
+        return f"{epoch.part.label}, {at}" if epoch.part else at
 
     def _summary(self) -> RenderableType:
         parts = []
@@ -206,6 +216,6 @@ def outcome(trial: TrialView, metric: str) -> Text:
         often = f", after {trial.attempts} attempts" if trial.attempts > 1 else ""
         return text.append(f" ({trial.failure.kind}{often}): {trial.failure.cause}")
     if trial.values:
-        text.append(f" {metric} {score(trial.values[0])}")
+        text.append(f" {metric} {scores(trial, [metric])[0]}")
     epochs = f"{trial.epochs} epoch" + ("" if trial.epochs == 1 else "s")
     return text.append(f" in {epochs}, {duration(trial.duration_s)}; {tables.describe(trial.params)}")

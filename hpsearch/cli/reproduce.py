@@ -33,7 +33,8 @@ def reproduce(which: int, name: str | None, workdir: Path | None, *, tolerance: 
     metric = next(iter(study.objectives))
 
     def describe(epoch: Epoch) -> str:
-        return f"epoch {epoch.number} {metric} {score(epoch.metrics[metric])}"
+        place = f"{epoch.part.label}, " if epoch.part else ""
+        return f"{place}epoch {epoch.number} {metric} {score(epoch.metrics[metric])}"
 
     with steps_done(tables.console(stderr=as_json), trial.epochs, describe) as on_epoch:
         found = reproduction.reproduce(study, which, tolerance=tolerance, on_epoch=on_epoch)

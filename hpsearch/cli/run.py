@@ -80,6 +80,8 @@ def check(file: Path, overrides: Sequence[str], *, quick: bool, as_json: bool) -
         return 0
     console = tables.console()
     console.print(tables.check_facts(report, ahead))
+    if experiment.evaluation.parts:
+        console.print(tables.facts([("evaluation", experiment.evaluation.summary)]))
     console.print(tables.space(report.space.parameters, experiment.search.space))
     notes = (*report.warnings, *(ahead.notes if ahead else ()))
     for note in notes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import UsageError, did_you_mean, fault
 
 if TYPE_CHECKING:
+    from hpsearch.parts import Spread
     from hpsearch.trial_view import TrialView
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -115,12 +116,22 @@ OWN: Mapping[str, Callable[[TrialView], Any]] = {
 """What every trial has beside hyperparameters and metrics."""
 
 
+SPREAD: Mapping[str, Callable[[Spread], float]] = {
+    "se": lambda spread: spread.error,
+    "std": lambda spread: spread.std,
+}
+"""What a metric of a trial of several parts has beside its mean: `val_accuracy_se`."""
+
+
 def value_of(trial: TrialView, name: str) -> Any:
     """Returns a hyperparameter, a metric or one of `OWN`; None if the trial has none of that name."""
     if name in trial.params:
         return trial.params[name]
     if name in trial.metrics:
         return trial.metrics[name]
+    metric, _, kind = name.rpartition("_")
+    if kind in SPREAD and metric in trial.spreads:
+        return SPREAD[kind](trial.spreads[metric])
     return OWN[name](trial) if name in OWN else None
 
 
@@ -129,6 +140,7 @@ def names_of(trials: Iterable[TrialView]) -> list[str]:
     found = dict.fromkeys(OWN)
     for trial in trials:
         found |= dict.fromkeys([*trial.params, *trial.metrics])
+        found |= dict.fromkeys(f"{name}_{kind}" for name in trial.spreads for kind in SPREAD)
     return list(found)
 
 

@@ -16,6 +16,7 @@ from hpsearch.cli.documents import counts, param_names
 from hpsearch.cli.selection import value_of
 from hpsearch.retention import disk_use
 from hpsearch.trial import Epoch, ExportResult, Failure, RateRangeResult, TrialState
+from hpsearch.trial_view import scores
 from hpsearch.variants import comparisons
 from hpsearch.writing import duration, number, score, size
 
@@ -102,7 +103,7 @@ def _trials(
 
 
 def _row(trial: TrialView, rank: int | None, objectives: Mapping[str, str]) -> list[Text]:
-    values = [score(value) for value in trial.values] or ["-"] * len(objectives)
+    values = scores(trial, objectives) or ["-"] * len(objectives)
     cells = [*([str(rank)] if rank is not None else []), str(trial.number), *values]
     row = [Text(cell) for cell in [*cells, str(trial.epochs), duration(trial.duration_s)]]
     if rank is None:
@@ -129,7 +130,20 @@ def one_trial(trial: TrialView, test: Mapping[str, float], objectives: Iterable[
     """Lists a trial's hyperparameters, its metrics and, where it was tested, the test metrics."""
     table = plain_table(f"trial {trial.number}", "")
     for name, value in {**trial.params, **_main({**trial.metrics, **test}, objectives)}.items():
-        table.add_row(Text(name), Text(number(value)))
+        error = None if name in trial.params or name in test else trial.spreads.get(name)
+        table.add_row(Text(name), Text(number(value) + (f" ± {error.error:.2g}" if error else "")))
+    return table
+
+
+def parts(trial: TrialView, objectives: Iterable[str]) -> Table:
+    """Lists a trial's folds and repeats: objectives, epochs, time, and which one's model was kept."""
+    names = list(objectives)
+    table = plain_table("part", *names, "epochs", "the best", "time", "")
+    for each in trial.parts:
+        values = [number(each.metrics.get(name)) for name in names]
+        course = (str(each.epochs), str(each.best_epoch), duration(each.duration_s))
+        kept = "its model is the trial's" if each.kept else ""
+        table.add_row(*map(Text, (each.part.label, *values, *course, kept)))
     return table
 
 
@@ -141,10 +155,7 @@ def study_facts(study: Study) -> Table:
         ("state", study.state),
         ("objective", ", ".join(f"{direction} {metric}" for metric, direction in study.objectives.items())),
         ("trials", ", ".join(f"{count} {state}" for state, count in _counts(study).items()) or "none"),
-        *(
-            ("best", f"{_scores(trial.values, study.objectives)} (trial {trial.number})")
-            for trial in study.best[:5]
-        ),
+        *(("best", f"{_scores(trial, study.objectives)} (trial {trial.number})") for trial in study.best[:5]),
         *_champion_rows(study.champion, study.objectives),
         ("folder", str(study.folder)),
         *([("report", str(study.files.report))] if study.files.report.exists() else []),
@@ -182,8 +193,9 @@ def _champion_rows(
     return rows
 
 
-def _scores(values: Iterable[float], objectives: Mapping[str, str]) -> str:
-    return ", ".join(f"{metric} {score(value)}" for metric, value in zip(objectives, values, strict=True))
+def _scores(trial: TrialView, objectives: Mapping[str, str]) -> str:
+    values = zip(objectives, scores(trial, objectives), strict=True)
+    return ", ".join(f"{metric} {value}" for metric, value in values)
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> Table:

@@ -14,6 +14,7 @@ from rich.text import Text
 from hpsearch.cli import documents, tables
 from hpsearch.cli.studies import open_study
 from hpsearch.errors import StudyError, fault
+from hpsearch.parts import described
 from hpsearch.study import Study
 from hpsearch.writing import duration, number
 
@@ -58,7 +59,13 @@ def show(which: int, name: str | None, workdir: Path | None, *, as_json: bool) -
         facts.insert(2, ("failure", tables.failure(trial.failure, trial.attempts)))
     console.print(tables.facts(facts))
     _values(console, "hyperparameter", trial.params)
-    _values(console, "metric of the best epoch", trial.metrics)
+    if not trial.parts:
+        _values(console, "metric of the best epoch", trial.metrics)
+    else:
+        errors = {name: f" ± {spread.error:.2g}" for name, spread in trial.spreads.items()}
+        means = {name: f"{number(value)}{errors.get(name, '')}" for name, value in trial.metrics.items()}
+        console.print(tables.parts(trial, study.objectives))
+        _values(console, f"mean over {described(trial.parts)}", means)
     if trial.failure is not None and (folder / LOG).is_file():
         lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
         console.print(Text("\n".join(lines[-TAIL_LINES:])))

@@ -21,6 +21,7 @@ def load(
     drop: Names = (),
     time: str | None = None,
     weight: str | None = None,
+    groups: str | None = None,
     separator: str = ",",
 ) -> dict[str, Any]:
     """A table in a CSV file, one row a line below a header; encoded by statistics of the training rows.
@@ -35,6 +36,7 @@ def load(
         drop: Columns to leave out.
         time: Column of dates or numbers by which the rows are put in order, for a split in that order.
         weight: Column of each row's weight in the loss (Keras's `sample_weight`), at least 0.
+        groups: Column of what rows belong to, such as a patient: all rows of one are in the same split.
         separator: Between two fields. Default: a comma.
 
     Returns:
@@ -54,6 +56,7 @@ def load(
         drop=drop,
         time=time,
         weight=weight,
+        groups=groups,
     )
 
 

@@ -17,6 +17,7 @@ def load(
     drop: Names = (),
     time: str | None = None,
     weight: str | None = None,
+    groups: str | None = None,
 ) -> dict[str, Any]:
     """A table in a Parquet file; encoded by statistics of the training rows.
 
@@ -30,6 +31,7 @@ def load(
         drop: Columns to leave out.
         time: Column of dates or numbers by which the rows are put in order, for a split in that order.
         weight: Column of each row's weight in the loss (Keras's `sample_weight`), at least 0.
+        groups: Column of what rows belong to, such as a patient: all rows of one are in the same split.
 
     Returns:
         `x` `{column: (rows,)}`, float or text; after the split `x` is float32 `(rows, features)`.
@@ -61,4 +63,5 @@ def load(
         drop=drop,
         time=time,
         weight=weight,
+        groups=groups,
     )

@@ -34,6 +34,7 @@ class Source:
         class_names: In the order of the class numbers, or None if the source does not say.
         preprocess: Fits what turns inputs as they are into inputs to train on, and returns it; it is
             shown the training rows alone.
+        groups: The group of each row of `train`, `(rows,)`, where all rows of a group belong into one split.
         overlap: Where the rows are in order of time, the number of rows after each that share
             something with it, such as steps of a window; None where they have no order.
     """
@@ -44,6 +45,7 @@ class Source:
     class_names: tuple[str, ...] | None = None
     preprocess: Callable[[Arrays], Preprocessing] | None = None
     overlap: int | None = None
+    groups: Array | None = None
 
 
 def read_source(loaded: object, *, where: str) -> Source:
@@ -99,7 +101,7 @@ def _pair(part: tuple[Any, ...], where: str) -> tuple[Any, Any, Any]:
 
 
 def _from_dict(loaded: dict[str, Any], where: str) -> Source:
-    known = _KEYS | {"class_names", "preprocess", "overlap"}
+    known = _KEYS | {"class_names", "preprocess", "overlap", "groups"}
     if "x_val" in loaded or "y_val" in loaded:
         loaded = {
             key.replace("_val", "_validation") if key in ("x_val", "y_val") else key: value
@@ -126,7 +128,19 @@ def _from_dict(loaded: dict[str, Any], where: str) -> Source:
         raise DataError(fault(where, "both `x` and `x_train` are there", expected=FORMS))
     class_names = loaded.get("class_names")
     names = None if class_names is None else tuple(str(name) for name in np.asarray(class_names).ravel())
-    return Source(train, validation, test, names, loaded.get("preprocess"), loaded.get("overlap"))
+    groups = _groups(loaded.get("groups"), len(train), where)
+    return Source(train, validation, test, names, loaded.get("preprocess"), loaded.get("overlap"), groups)
+
+
+def _groups(given: object, rows: int, where: str) -> Array | None:
+    if given is None:
+        return None
+    groups = _array("groups", given, where)
+    if groups.shape != (rows,):
+        expected = f"one group for each of the {rows} rows that are still to be split"
+        received = f"shape {groups.shape}"
+        raise DataError(fault(where, "`groups` does not fit", expected=expected, received=received))
+    return groups
 
 
 def _part(loaded: dict[str, Any], suffix: str, where: str) -> Split:

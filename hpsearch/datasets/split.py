@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from hpsearch.datasets.data import Array, Data, Split, digest_of
+from hpsearch.datasets.data import Array, Data, Preprocessing, Split, digest_of
+from hpsearch.datasets.groups import check_groups, divide_groups
 from hpsearch.datasets.ordered import check_classes, check_order, in_order
 from hpsearch.datasets.preprocessing import preprocess
 from hpsearch.datasets.source import Source
@@ -14,10 +17,63 @@ from hpsearch.datasets.targets import Targets, class_numbers, read_targets
 from hpsearch.errors import DataError, fault
 
 
-def split_source(
+@dataclass(frozen=True, eq=False)
+class Divided:
+    """Rows for training, validation and test whose inputs are still what the loader gave."""
+
+    where: str
+    """Names the data set, for messages."""
+    parts: Mapping[str, Split]
+    """`train`, `validation` and `test`."""
+    rows: Split
+    """All that the source did not split itself, in their first order."""
+    pool: Array
+    """Numbers of those that are for training and validation, those of a gap between them included."""
+    labels: Array | None
+    """The class of each of the rows, where there is one target of classes."""
+    groups: Array | None
+    """Their groups, where there are some."""
+    ordered: bool
+    """Whether the rows are in order of time."""
+    gap: int
+    """Then: the rows left out between two parts."""
+    stratified: bool
+    """Whether each class shall have the same share of every part."""
+    own_validation: bool
+    """Whether the source itself set validation rows apart: they are not in the pool."""
+    task: str
+    class_names: tuple[str, ...]
+    preprocess: Callable[[Any], Preprocessing] | None
+
+    def finish(self, name: str, parts: Mapping[str, Split]) -> Data:
+        """Returns a data set of raw rows, with what is fitted fitted to its training rows alone.
+
+        Args:
+            name: Of the data set.
+            parts: `train`, `validation` and `test`.
+
+        Raises:
+            DataError: The preprocessing fails.
+        """
+        preprocessing = None
+        if self.preprocess is not None:
+            preprocessing, parts = preprocess(self.preprocess, dict(parts), self.where)
+        return Data(
+            name=name,
+            train=parts["train"],
+            validation=parts["validation"],
+            test=parts["test"],
+            task=self.task,
+            class_names=self.class_names,
+            digest=digest_of(parts["train"], parts["validation"], parts["test"]),
+            preprocessing=preprocessing,
+        )
+
+
+def divide(
     source: Source,
     *,
-    name: str,
+    where: str,
     validation: float,
     test: float,
     seed: int,
@@ -26,19 +82,19 @@ def split_source(
     one_hot: bool = False,
     split: str | None = None,
     gap: int | None = None,
-) -> Data:
+) -> Divided:
     """Splits the rows that the source did not split itself.
 
     Args:
         source: What the loader returned.
-        name: Of the data set.
+        where: Names the data set, for messages.
         validation: Share of the rows to be split that becomes validation data; unused where the
             source sets validation rows apart.
         test: Likewise for the test.
         seed: Of the shuffle.
         task: What the user says the target is. Default: told from the target.
         stratify: Whether each class has the same share of every split. Default: where the rows are
-            shuffled.
+            shuffled, and have no groups.
         one_hot: Whether class numbers become one-hot rows, for `categorical_crossentropy`.
         split: `random`, or `ordered`: the first rows are for training, those after them for validation
             as in Keras's `validation_split`, the last for the test. Default: `ordered` for a series.
@@ -47,7 +103,6 @@ def split_source(
     Raises:
         DataError: A share is out of range, there are too few rows, or the target is malformed.
     """
-    where = f"data {name}"
     shares = {
         part: share
         for part, share, given in (("test", test, source.test), ("validation", validation, source.validation))
@@ -57,50 +112,71 @@ def split_source(
     if split is not None and not shares:
         raise DataError(fault("data.options.split", f"{where} comes already split", received=split))
     ordered = check_order(split, gap, overlap=source.overlap, stratify=stratify)
+    check_groups(source.groups, ordered=ordered, stratify=stratify)
     given = [part for part in (source.validation, source.test) if part is not None]
     _check_alike(source.train, given, where)
     targets = read_targets(
         [source.train, *given], task=task, class_names=source.class_names, where=where, one_hot=one_hot
     )
     ready = iter(targets.splits)
-    train = next(ready)
+    rows = next(ready)
     parts = {
         part: next(ready)
         for part, split in (("validation", source.validation), ("test", source.test))
         if split is not None
     }
+    labels, left_out = _labels(targets, rows), (source.overlap or 0) if gap is None else gap
+    stratified = stratify is not False and source.groups is None
     chosen: Mapping[str, Array | slice]
     if ordered:
-        pieces = in_order(len(train), shares, (source.overlap or 0) if gap is None else gap, where)
-        check_classes(_labels(targets, train), pieces, targets.class_names, where)
+        pieces = in_order(len(rows), shares, left_out, where)
+        check_classes(labels, pieces, targets.class_names, where)
         chosen = pieces
     else:
-        labels = None if stratify is False else _labels(targets, train)
-        counts = {part: round(len(train) * share) for part, share in shares.items()}
-        _check_counts(counts, len(train), labels, targets.class_names, where)
-        chosen = _at_random(len(train), counts, labels, seed)
-    parts |= {part: train.select(rows) for part, rows in chosen.items()}
-    parts.setdefault("train", train)
-    preprocessing = None
-    if source.preprocess is not None:
-        preprocessing, parts = preprocess(source.preprocess, parts, where)
-    return Data(
-        name=name,
-        train=parts["train"],
-        validation=parts["validation"],
-        test=parts["test"],
+        counts = {part: round(len(rows) * share) for part, share in shares.items()}
+        strata = labels if stratified else None
+        _check_counts(counts, len(rows), strata, targets.class_names, where)
+        chosen = _at_random(len(rows), counts, strata, source.groups, seed, where)
+    parts |= {part: rows.select(indices) for part, indices in chosen.items()}
+    parts.setdefault("train", rows)
+    return Divided(
+        where=where,
+        parts=parts,
+        rows=rows,
+        pool=_pool(chosen, len(rows)),
+        labels=labels,
+        groups=source.groups,
+        ordered=ordered,
+        gap=left_out,
+        stratified=stratified,
+        own_validation=source.validation is not None,
         task=targets.task,
         class_names=targets.class_names,
-        digest=digest_of(parts["train"], parts["validation"], parts["test"]),
-        preprocessing=preprocessing,
+        preprocess=source.preprocess,
     )
 
 
-def _at_random(rows: int, counts: dict[str, int], labels: Array | None, seed: int) -> dict[str, Array]:
+def _pool(chosen: Mapping[str, Array | slice], rows: int) -> Array:
+    """Returns the numbers of the rows that are not for the test."""
+    numbers = np.arange(rows)
+    pieces = [numbers[chosen[part]] for part in ("train", "validation") if part in chosen]
+    if not pieces:
+        return numbers
+    if isinstance(chosen["train"], slice):  # the rows of a gap between the two are of use here
+        return np.arange(pieces[0][0], pieces[-1][-1] + 1)
+    return np.sort(np.concatenate(pieces))
+
+
+def _at_random(
+    rows: int, counts: dict[str, int], labels: Array | None, groups: Array | None, seed: int, where: str
+) -> dict[str, Array]:
     left = np.arange(rows)
     chosen: dict[str, Array] = {}
     for part, count in counts.items():
-        left, chosen[part] = _divide(left, count, labels, seed)
+        if groups is None:
+            left, chosen[part] = _divide(left, count, labels, seed)
+        else:
+            left, chosen[part] = divide_groups(left, count, groups, seed, where)
     return {**chosen, "train": left} if chosen else {}
 
 

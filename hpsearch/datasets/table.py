@@ -31,6 +31,7 @@ def read_table(
     drop: Names = (),
     time: str | None = None,
     weight: str | None = None,
+    groups: str | None = None,
 ) -> dict[str, Any]:
     """Makes inputs and targets of a table; missing values stay missing until the rows are split.
 
@@ -46,6 +47,8 @@ def read_table(
         drop: Columns to leave out.
         time: Column by which the rows are ordered: they are split in that order. It is no input.
         weight: Column of each row's weight in the loss. It is no input.
+        groups: Column of what rows belong to, such as a patient: all rows of one are in the same split. It
+            is no input.
 
     Returns:
         What a loader returns, with the preprocessing that is fitted on the training rows.
@@ -65,11 +68,11 @@ def read_table(
             fault(where, "there is only one row", expected="rows to train on, to validate and to test")
         )
     named = {"target": target, "categorical": categorical, "text": text, "drop": drop}
-    named |= {"time": time or (), "weight": weight or ()}
+    named |= {"time": time or (), "weight": weight or (), "groups": groups or ()}
     chosen = {option: _named(option, value, columns, where) for option, value in named.items()}
     _check_once(chosen)
     y = _target(frame, chosen["target"], where)
-    apart = {*chosen["target"], *chosen["drop"], *chosen["time"], *chosen["weight"]}
+    apart = {name for key in ("target", "drop", "time", "weight", "groups") for name in chosen[key]}
     numeric: dict[str, Array] = {}
     categories: dict[str, Array] = {}
     texts: dict[str, Array] = {}
@@ -101,11 +104,13 @@ def read_table(
     }
     if weight is not None:
         table["sample_weight"] = _weights(frame[weight], where, weight)
+    if groups is not None:
+        table["groups"] = _groups(frame[groups], where, groups)
     if time is None:
         return table
     order = _moments(frame[time], where, time).argsort(kind="stable")
     table["x"] = {name: values[order] for name, values in table["x"].items()}
-    for key in ("y", "sample_weight"):
+    for key in ("y", "sample_weight", "groups"):
         if key in table:
             table[key] = table[key][order]
     return {**table, "overlap": 0}
@@ -253,6 +258,13 @@ def _weights(column: pd.Series[Any], where: str, name: str) -> Array:
         received = "no value" if np.isnan(weights[row]) else f"{weights[row]:g}"
         raise _wrong(where, name, "not a weight", row=row, expected=expected, received=received)
     return weights
+
+
+def _groups(column: pd.Series[Any], where: str, name: str) -> Array:
+    missing = np.flatnonzero(column.isna())
+    if len(missing):
+        raise _wrong(where, name, "has no group", row=int(missing[0]), expected="a group in every row")
+    return _texts(column)
 
 
 def _moments(column: pd.Series[Any], where: str, name: str) -> Array:

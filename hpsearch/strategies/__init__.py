@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from hpsearch.strategies.distinct import DistinctSampler
 
 
+_BY_EPOCHS = ("asha", "hyperband")
+
+
 @dataclass(frozen=True)
 class Budget:
     """What ends a search; all None: the space."""
@@ -66,7 +69,7 @@ class Context:
     """`minimize` or `maximize`, one for each objective."""
     seed: int = 0
     epochs: int = 1
-    """The most a trial can run."""
+    """The most a trial can run; its parts, if it has several."""
     budget: Budget = Budget()
     resumes: bool = True
     """Whether a trial that pauses goes on where it was; one with a `fit` of its own begins anew."""
@@ -76,6 +79,8 @@ class Context:
     """Good points of earlier studies, to be tried in turn with the strategy's own."""
     where: str = "search.strategy"
     """Named in messages, e.g. `experiments/mnist.yaml: search.strategy`."""
+    parts: int = 1
+    """Trainings of a trial, folds and repeats: when one has ended, the mean so far is what a pruner sees."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,16 @@ def create(section: StrategySection, context: Context) -> Strategy:
             expected="one of " + ", ".join(f"`{name}`" for name in names()),
             received=section.name,
             advice=did_you_mean(section.name, names()),
+        )
+        raise StrategyError(message)
+    if context.parts > 1 and section.name in _BY_EPOCHS:
+        message = fault(
+            f"{context.where}.name",
+            f"compares trials by epochs, and a trial here is {context.parts} trainings, folds or repeats",
+            expected="`auto`, `bayesian`, `random`, `grid`, or `optuna` with a pruner, which stops a trial "
+            "after one of its trainings",
+            received=section.name,
+            advice="Or leave `evaluation` out.",
         )
         raise StrategyError(message)
     from hpsearch.strategies.beginning import Beginning

@@ -13,7 +13,7 @@ from hpsearch.tracking.registry import ALIAS, Registration
 from hpsearch.trial import TrialState
 
 if TYPE_CHECKING:
-    from hpsearch.tracking.trial_runs import TrialRun
+    from hpsearch.tracking.history import TrialRun
 
 LINES = 10
 
@@ -37,6 +37,7 @@ def leaderboard(
         champion: The registered model, once there is one.
     """
     columns = [names.fit(f"best_{metric}") for metric in record.objectives]
+    errors = [names.fit(f"{metric}_se") for metric in record.objectives]
     sign = -1.0 if next(iter(record.objectives.values())) == "maximize" else 1.0
 
     def cost(number: int) -> float:
@@ -59,6 +60,10 @@ def leaderboard(
     for place, number in enumerate(ranked, start=1):
         run = runs[number]
         values = [f"{run.metrics.get(column, math.nan):.4f}" for column in columns]
+        values = [
+            f"{value} ± {run.metrics[error]:.4f}" if error in run.metrics else value
+            for value, error in zip(values, errors, strict=True)
+        ]
         epochs, seconds = (run.metrics.get(name, math.nan) for name in ("epochs", "duration_s"))
         params = ", ".join(f"{name}={_brief(value)}" for name, value in run.params.items())
         link = run_link(f"trial-{number:04d}", experiment_id, run.run_id)

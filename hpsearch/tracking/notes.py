@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from hpsearch.parts import described, spreads
 from hpsearch.trial import Failure, Result, TrialSpec, TrialState
 
 NOTE = "mlflow.note.content"
@@ -49,7 +50,15 @@ def trial_note(
     if isinstance(outcome, Failure):
         often = f", after {spec.attempt} attempts" if spec.attempt > 1 else ""
         return f"**Failed** ({outcome.kind}{often}): {outcome.cause}\n\n{about}"
-    values = [f"{name} {outcome.metrics[name]:.4g}" for name in objectives if name in outcome.metrics]
-    found = f": {', '.join(values)} in epoch {outcome.best_epoch}" if values else ""
+    spread = spreads(outcome.parts)
+    values = [
+        f"{name} {outcome.metrics[name]:.4g}" + (f" ± {spread[name].error:.2g}" if name in spread else "")
+        for name in objectives
+        if name in outcome.metrics
+    ]
+    where = f"in epoch {outcome.best_epoch}"
+    if outcome.parts:
+        where = f"over {described(outcome.parts)}"
+    found = f": {', '.join(values)} {where}" if values else ""
     epochs = "1 epoch" if outcome.epochs == 1 else f"{outcome.epochs} epochs"
     return f"**{state.capitalize()}** after {epochs}{found}.\n\n{about}"

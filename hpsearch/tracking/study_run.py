@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from hpsearch.tracking import StudyRecord
 from hpsearch.tracking.entities import Names, origin, to_dataset, to_metrics, to_params, to_tags
+from hpsearch.tracking.history import BEST
 from hpsearch.tracking.leaderboard import leaderboard
 from hpsearch.tracking.messages import Best, Close, Crown, Files, Message
 from hpsearch.tracking.notes import NOTE, run_link
 from hpsearch.tracking.registry import Registration, export_metrics, register, upload_champion
 from hpsearch.tracking.store import masked
-from hpsearch.tracking.trial_runs import BEST, TrialRuns
+from hpsearch.tracking.trial_runs import TrialRuns
 from hpsearch.trial import TrialState
 
 if TYPE_CHECKING:

@@ -7,52 +7,35 @@ complete.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
+from hpsearch.parts import spreads
 from hpsearch.tracking import StudyRecord
 from hpsearch.tracking.entities import Names, origin, to_dataset, to_metrics, to_params, to_tags
+from hpsearch.tracking.history import (
+    BEST,
+    TrialRun,
+    arrived,
+    log_series,
+    missing_epochs,
+    read_history,
+    series,
+)
 from hpsearch.tracking.messages import Finish, Interrupt, Message, Start
 from hpsearch.tracking.models import log_model
 from hpsearch.tracking.notes import NOTE, run_link, trial_note
+from hpsearch.tracking.part_runs import PartRuns
 from hpsearch.trial import MODEL_FILE, Epoch, Result, TrialSpec, TrialState, Value
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric, Param, Run, RunTag
+    from mlflow.entities import Param, Run, RunTag
 
-BEST = "best_"
-"""Prefix of the metrics of a trial's best epoch. The plain name is the series over the epochs, of which
-MLflow shows the last value: not the one the trial is judged by."""
 _ALWAYS_KEPT = ("params.json", "history.csv", "log.txt")
-
-
-@dataclass
-class TrialRun:
-    """A trial's run, and what it is known to hold."""
-
-    run_id: str
-    artifact_uri: str
-    status: str = "RUNNING"
-    state: str = "RUNNING"
-    params: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    """Last values, by MLflow's names."""
-    epochs: set[int] | None = field(default_factory=set)
-    """Those that arrived; None: not looked up yet."""
-    model_id: str | None = None
-    is_champion: bool = False
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing is missing."""
-        return self.status in ("FINISHED", "FAILED")
 
 
 class TrialRuns:
@@ -75,6 +58,7 @@ class TrialRuns:
         self._record = record
         self._names = names
         self._study = run_link(record.name, experiment_id, parent_id)
+        self._parts = PartRuns(client, experiment_id, record, names)
         self._tried: set[int] = set()
         self.runs: dict[int, TrialRun] = {}
 
@@ -108,6 +92,7 @@ class TrialRuns:
                 case Start(spec, at_s):
                     self._start(spec, at_s)
                 case Interrupt(at_s) if self.run(number, at_s).status == "RUNNING":
+                    self._parts.interrupt(number, at_s)
                     self._end(self.run(number, at_s), "KILLED", at_s)
         self._log_epochs(number, epochs)
 
@@ -147,22 +132,9 @@ class TrialRuns:
         if not epochs:
             return
         run = self.run(number, epochs[0].ended_at_s)
-        new = self._missing_epochs(run, epochs)
-        if metrics := self._series(new):
-            self._client.log_batch(run.run_id, metrics=metrics)
-            self._arrived(run).update(each.number for each in new)
-
-    def _missing_epochs(self, run: TrialRun, epochs: Sequence[Epoch]) -> list[Epoch]:
-        arrived = self._arrived(run)
-        new = {e.number: e for e in reversed(epochs) if e.number not in arrived}  # the first report counts
-        return sorted(new.values(), key=lambda epoch: epoch.number)
-
-    def _series(self, epochs: Sequence[Epoch]) -> list[Metric]:
-        return [
-            metric
-            for epoch in epochs
-            for metric in to_metrics(epoch.metrics, self._names, step=epoch.number, at_s=epoch.ended_at_s)
-        ]
+        self._parts.log_epochs(number, run.run_id, epochs)
+        own = [epoch for epoch in epochs if epoch.part is None]
+        log_series(self._client, run, missing_epochs(self._client, run, own), self._names)
 
     def _finish(self, message: Finish, epochs: Sequence[Epoch]) -> None:
         """Writes how a trial ended; the epochs that came with that go in the same request."""
@@ -171,13 +143,18 @@ class TrialRuns:
         if run.is_complete and run.state == state:
             return
         folder = Path(spec.folder)
-        epochs = self._missing_epochs(run, [*epochs, *read_history(folder / "history.csv")])
+        self._parts.log_epochs(spec.number, run.run_id, epochs)
+        own = [epoch for epoch in epochs if epoch.part is None]
+        epochs = missing_epochs(self._client, run, [*own, *read_history(folder / "history.csv")])
         files = set(_ALWAYS_KEPT)
         final: dict[str, float] = {}
         if isinstance(outcome, Result):
             params = _missing_params(run, {**spec.params, **outcome.params})
             files |= set(outcome.files)
+            self._parts.finish(spec.number, run.run_id, outcome.params, folder, outcome.parts, at_s)
             final = {BEST + name: value for name, value in outcome.metrics.items()}
+            for name, spread in spreads(outcome.parts).items():
+                final |= {f"{name}_std": spread.std, f"{name}_se": spread.error}
             final |= {"epochs": outcome.epochs, "best_epoch": outcome.best_epoch}
             final["duration_s"] = outcome.duration_s
             for name, value in outcome.facts.items():
@@ -189,6 +166,7 @@ class TrialRuns:
                     self._client, self._experiment_id, run.run_id, folder / MODEL_FILE, self._record, known
                 )
         else:
+            self._parts.fail(spec.number, folder, at_s)
             params = _missing_params(run, spec.params)
             if outcome.detail:
                 self._client.log_text(run.run_id, outcome.detail, "failure.txt")
@@ -197,12 +175,12 @@ class TrialRuns:
         metrics = [metric for metric in metrics if not _same(run.metrics.get(metric.key), metric.value)]
         tags = _missing_tags(run, self._last_tags(message))
         self._client.log_batch(
-            run.run_id, metrics=[*self._series(epochs), *metrics], params=params, tags=tags
+            run.run_id, metrics=[*series(epochs, self._names), *metrics], params=params, tags=tags
         )
         run.params.update((param.key, param.value) for param in params)
         run.tags.update((tag.key, tag.value) for tag in tags)
         run.metrics.update((metric.key, metric.value) for metric in metrics)
-        self._arrived(run).update(each.number for each in epochs)
+        arrived(self._client, run).update(each.number for each in epochs)
         run.state = str(state)
         self._end(run, "FAILED" if state is TrialState.FAILED else "FINISHED", at_s)
 
@@ -266,13 +244,6 @@ class TrialRuns:
             self.runs[number] = TrialRun(run.info.run_id, run.info.artifact_uri, tags=written)
         return self.runs[number]
 
-    def _arrived(self, run: TrialRun) -> set[int]:
-        if run.epochs is None:
-            series = [name for name in run.metrics if not name.startswith(BEST)]
-            histories = [self._client.get_metric_history(run.run_id, name) for name in series]
-            run.epochs = {metric.step for history in histories for metric in history}
-        return run.epochs
-
     def _search(self, more: str) -> Iterator[Run]:
         ours = f"tags.`hpsearch.study_id` = '{self._record.id}' and tags.`hpsearch.kind` = 'trial'"
         token = None
@@ -297,30 +268,6 @@ class TrialRuns:
                 epochs=None,
                 is_champion=tags.get("hpsearch.champion") == "true",
             )
-
-
-def read_history(path: Path) -> Iterator[Epoch]:
-    """Reads a trial's `history.csv`: a column `epoch`, optionally `ended_at_s`, one for each metric.
-
-    Nothing is read from a file that is missing or malformed: it is a second source, not the first.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        fallback_s = path.stat().st_mtime
-        for row in rows:
-            number = int(float(row.pop("epoch")))
-            ended_at_s = float(row.pop("ended_at_s", None) or fallback_s)
-            yield Epoch(number, {name: _number(text) for name, text in row.items() if text}, ended_at_s)
-    except (OSError, ValueError, KeyError, csv.Error):
-        return
-
-
-def _number(text: Any) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 def _missing_params(run: TrialRun, values: Mapping[str, Value]) -> list[Param]:

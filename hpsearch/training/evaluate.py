@@ -68,7 +68,7 @@ def evaluate(experiment: Experiment, job: Evaluation) -> EvaluationResult | Fail
     try:
         runtime.set_up(experiment)
         stage = FailureKind.DATA
-        data = load_data(experiment.data)
+        data = load_data(experiment.data, experiment.evaluation, job.part)
         stage = FailureKind.BUILD
         model = load_model(experiment, Path(job.model), data)
         stage = FailureKind.ERROR

@@ -49,7 +49,7 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
         UsageError: The data, the model, an override of what it declares, or a setting of `training` that
             does not fit them is wrong.
     """
-    data = load_data(experiment.data)
+    data = load_data(experiment.data, experiment.evaluation)
     seed = experiment.search.seed
     prepared = prepare(experiment, data, lambda each: overridden(experiment, each).default, seed=seed)
     model, where = prepared.model, f"model {experiment.model.name}"

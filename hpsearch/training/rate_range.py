@@ -53,7 +53,7 @@ def find_rates(experiment: Experiment, job: RateRange, channel: Channel) -> Rate
     try:
         runtime.set_up(experiment)
         stage = FailureKind.DATA
-        data = load_data(experiment.data)
+        data = load_data(experiment.data, experiment.evaluation)
         stage = FailureKind.BUILD
         seed = experiment.search.seed
         prepared = prepare(experiment, data, lambda each: overridden(experiment, each).default, seed=seed)

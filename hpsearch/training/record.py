@@ -102,7 +102,7 @@ def read_result(
         if record["identity"] != identity(experiment, spec, spec.params):
             return None
         epochs = tuple(Epoch(**entry) for entry in record["epochs"])
-        result = Result(**{**record["result"], "files": tuple(record["result"]["files"])})
+        result = Result.from_dict(record["result"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return (epochs, result) if all((folder / name).is_file() for name in result.files) else None

@@ -64,7 +64,7 @@ def run_trial(experiment: Experiment, spec: TrialSpec, channel: Channel) -> Resu
     stage = _Stage()
     try:
         if (told := record.read_result(Path(spec.folder), experiment, spec)) is not None:
-            return _tell_again(*told, channel)
+            return tell_again(*told, channel)
         return _train(experiment, spec, channel, stage)
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         return failure_of(error, stage.kind)
@@ -85,7 +85,7 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
     record.forget_result(folder)
     runtime.set_up(experiment)
     stage.kind = FailureKind.DATA
-    data = load_data(experiment.data)
+    data = load_data(experiment.data, experiment.evaluation, spec.part)
     stage.kind = FailureKind.BUILD
     ledger = _Ledger(channel, spec.params)
     prepared = prepare(experiment, data, chooser(spec.params, ledger), seed=spec.seed)
@@ -201,7 +201,7 @@ class _Ledger:
         return value
 
 
-def _tell_again(epochs: tuple[Epoch, ...], result: Result, channel: Channel) -> Result:
+def tell_again(epochs: tuple[Epoch, ...], result: Result, channel: Channel) -> Result:
     """Sends what the trial sent when it was trained; what the driver answered then stands."""
     channel.built(result.params)
     for epoch in epochs:
