@@ -112,6 +112,10 @@ def test_in_mlflow_each_part_is_a_child_of_its_trial(study):
     note = of_trials[0].data.tags["mlflow.note.content"]
     assert f"{METRIC} {study.trials[0].values[0]:.4g} ± " in note
     assert "over 2 repeats of 3 folds" in note
+    [parent] = [run for run in runs if run.data.tags["hpsearch.kind"] == "study"]
+    best = study.best[0]
+    shown = f"{best.values[0]:.4f} ± {best.spreads[METRIC].error:.4f}"
+    assert shown in parent.data.tags["mlflow.note.content"]
 
 
 def _parent(run):
@@ -234,7 +238,7 @@ data: digits
 objective: val_accuracy
 evaluation: {folds: 3}
 search: {strategy: random, trials: 1, space: {units_1: [16, 64]}}
-training: {epochs: 40, deterministic: true}
+training: {epochs: 25, deterministic: true}
 checkpoints: {state_every_s: 0}
 resources: {slots: 1}
 tracking: {report: false}
@@ -272,7 +276,7 @@ def test_killed_in_the_middle_of_a_part_it_goes_on_there_and_repeats_none_that_e
     assert again.returncode == 0, errors
     assert {path: path.stat().st_mtime_ns for path in ended} == ended
     epochs = json.loads((cut / "result.json").read_text())["epochs"]
-    assert len(epochs) == 40
+    assert len(epochs) == 25
     assert epochs[0]["ended_at_s"] < killed_s < epochs[-1]["ended_at_s"]
 
     study = hpsearch.open_study("x", tmp_path / "runs")
@@ -290,4 +294,4 @@ def test_killed_in_the_middle_of_a_part_it_goes_on_there_and_repeats_none_that_e
     assert {each.info.status for each in runs} == {"FINISHED"}
     for each in runs:
         history = client.get_metric_history(each.info.run_id, METRIC)
-        assert sorted(point.step for point in history) == list(range(1, 41))
+        assert sorted(point.step for point in history) == list(range(1, 26))

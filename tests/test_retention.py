@@ -52,6 +52,19 @@ class Models:
         return found
 
 
+def test_what_the_parts_of_a_trial_left_goes_too(tmp_path):
+    models = Models(tmp_path, keep="best 1")
+    for number, value in ((0, 0.1), (1, 0.2)):
+        part = models.folder.trial(number) / "parts" / "fold-1"
+        for name in ("model.keras", "checkpoints/last.keras", "state.npz", "history.csv"):
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            (part / name).write_bytes(b"0")
+        models.end(_view(number, value))
+    left = [path.name for path in models.folder.trial(0).rglob("*") if path.is_file()]
+    assert left == ["history.csv", "history.csv"]
+    assert (models.folder.trial(1) / "parts" / "fold-1" / "checkpoints" / "last.keras").exists()
+
+
 @settings(deadline=None, max_examples=40)
 @given(values=st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4]), max_size=12), best=st.integers(1, 4))
 def test_the_best_are_there_after_every_trial(tmp_path_factory, values, best):

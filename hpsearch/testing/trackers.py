@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 
 from hpsearch.code_version import CodeVersion
-from hpsearch.parts import PARTS_FOLDER
 from hpsearch.tracking import Champion, StudyRecord, Tracker
 from hpsearch.tracking.history import read_history
 from hpsearch.trial import (
@@ -53,8 +52,6 @@ class RunView:
     """Metrics of the best epoch."""
     cause: str | None = None
     kind: str | None = None
-    parts: dict[str, RunView] = field(default_factory=dict)
-    """The runs of its folds and repeats, by their names."""
 
 
 @dataclass
@@ -108,8 +105,8 @@ class MemoryTracker:
     def log_epoch(self, number: int, epoch: Epoch) -> None:
         """Appends the epoch unless it is there."""
         self.calls.append("log_epoch")
-        run = self.view.runs.setdefault(number, RunView())
-        _add_epoch(run.parts.setdefault(epoch.part.name, RunView()) if epoch.part else run, epoch)
+        if epoch.part is None:  # it keeps no runs of parts
+            _add_epoch(self.view.runs.setdefault(number, RunView()), epoch)
 
     def finish_trial(self, spec: TrialSpec, state: TrialState, outcome: Result | Failure) -> bool:
         """Closes the trial's run."""
@@ -124,14 +121,6 @@ class MemoryTracker:
         else:
             _add_params(run, outcome.params)
             run.best = dict(outcome.metrics)
-            for result in outcome.parts:
-                part = run.parts.setdefault(result.part.name, RunView())
-                for epoch in read_history(
-                    Path(spec.folder) / PARTS_FOLDER / result.part.name / "history.csv"
-                ):
-                    _add_epoch(part, epoch)
-                _add_params(part, outcome.params)
-                part.best, part.status = dict(result.metrics), "FINISHED"
         run.status = "FAILED" if state is TrialState.FAILED else "FINISHED"
         run.state = str(state)
         return not was_complete

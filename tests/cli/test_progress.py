@@ -9,6 +9,7 @@ from rich.console import Console
 from hpsearch.cli.progress import Lines, View, outcome, progress, steps_done
 from hpsearch.cli.tables import duration, number, rate, rate_step, score
 from hpsearch.experiment import Experiment
+from hpsearch.parts import Part
 from hpsearch.trial import Epoch, Failure, FailureKind, TrialState
 from hpsearch.trial_view import TrialView
 
@@ -151,3 +152,17 @@ def test_times_and_numbers():
         "1e-05",
     ]
     assert [score(v) for v in (0.917, 12.5, 1e-5, 123456.0)] == ["0.9170", "12.5000", "1e-05", "1.235e+05"]
+
+
+def test_the_view_says_in_which_fold_a_trial_is():
+    file = io.StringIO()
+    console = Console(file=file, width=80)
+    view = View(console, "val_f1", epochs=5, parts=3)
+    view.on_start("mine", 4, 0)
+    view.on_trial_started(1, {"units": 32})
+    view.on_epoch(1, Epoch(2, {"val_f1": 0.5}, 0.0, Part(2, fold=2)))
+    console.print(view)
+    assert "trial 1  fold 2, epoch 2/5  val_f1 0.5000" in file.getvalue()
+    view.on_epoch(1, Epoch(2, {"val_f1": 0.75}, 0.0))
+    console.print(view)
+    assert "trial 1  2/3 parts  val_f1 0.7500" in file.getvalue()

@@ -30,6 +30,7 @@ RUNGS = "asha: bayesian, 1, 3, 9, 20 epochs"
         (Budget(50, timeout_s=60), Space((LR,)), {}, "the budget counts trials"),
         (Budget(timeout_s=60), Space((LR,)), {"epochs": 3}, "trials of 3 epochs are too short"),
         (Budget(timeout_s=60), Space((LR,)), {"resumes": False}, "cannot pause"),
+        (Budget(timeout_s=60), Space((LR,)), {"parts": 20}, "not judged by their epochs"),
     ],
 )
 def test_what_is_chosen_and_why(budget, space, context, summary):
