@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch import backends, champion, strategies
-from hpsearch.errors import HpsearchError, SearchError, UsageError, fault
+from hpsearch.constraints import check_constraints
+from hpsearch.deployment import is_of_deployment
+from hpsearch.errors import HpsearchError, SearchError, StrategyError, UsageError, fault
 from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
 from hpsearch.objective import Objective, resolve
@@ -47,22 +49,28 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         if name in probe.space.names or not probe.any_metric  # else it may be declared in the user's `fit`
     }
     space = check_overrides(probe.space, overrides, f"{experiment.where}: search.space")
+    known = (*probe.metrics, *probe.of_deployment)
     objectives = tuple(
-        resolve(section, probe.metrics, any_metric=probe.any_metric, where=f"{experiment.where}: objective")
+        resolve(section, known, any_metric=probe.any_metric, where=f"{experiment.where}: objective")
         for section in experiment.objective
     )
+    check_constraints(experiment, known, any_metric=probe.any_metric)
     context = Context(
         space=space,
         directions=tuple(objective.direction for objective in objectives),
         seed=experiment.search.seed,
         epochs=_most_epochs(experiment, space),
         budget=Budget(experiment.search.trials, experiment.search.total_epochs, experiment.search.timeout_s),
+        constrained=bool(experiment.search.constraints),
+        per_epoch=not is_of_deployment(objectives[0].metric),
         resumes=not probe.any_metric,
         guests=_guests(experiment, space, objectives),
         start=_start(experiment, space, any_name=probe.any_metric),
         where=f"{experiment.where}: search.strategy",
     )
     strategy = strategies.create(experiment.search.strategy, context)
+    if (strategy.prunes or strategy.schedule is not None) and not context.per_epoch:
+        raise _stopped_by_nothing(context.where, objectives[0].metric)
     asked = backends.not_read(experiment.training.backend)
     warnings = (*(o.warning for o in objectives if o.warning), *strategy.warnings, *asked)
     if strategy.schedule is not None and probe.any_metric:
@@ -86,6 +94,18 @@ def _start(experiment: Experiment, space: Space, *, any_name: bool) -> tuple[Poi
     search = experiment.search
     points = check_points(space, search.start or (), f"{experiment.where}: search.start", any_name=any_name)
     return (default_point(space), *points) if search.defaults_first else points
+
+
+def _stopped_by_nothing(where: str, metric: str) -> StrategyError:
+    return StrategyError(
+        fault(
+            where,
+            "trials are stopped early by the first objective after each epoch",
+            expected="an objective that epochs report, e.g. `val_loss`",
+            received=f"{metric}, which is known only of a whole trial",
+            advice="Let no trial be stopped early, or make this metric a constraint.",
+        )
+    )
 
 
 def _most_epochs(experiment: Experiment, space: Space) -> int:

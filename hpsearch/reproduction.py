@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from hpsearch.assemble import checked
+from hpsearch.deployment import LATENCY
 from hpsearch.errors import StudyError, fault
 from hpsearch.experiment import Experiment
 from hpsearch.plan import trial_spec
@@ -133,7 +134,11 @@ def _ended(study: Study, number: int) -> TrialView:
 def _pairs(
     epoch: int, recorded: Mapping[str, float], reproduced: Mapping[str, float]
 ) -> list[tuple[str, int, float, float]]:
-    return [(name, epoch, value, reproduced.get(name, math.nan)) for name, value in recorded.items()]
+    return [
+        (name, epoch, value, reproduced.get(name, math.nan))
+        for name, value in recorded.items()
+        if name != LATENCY  # no two measurements of time are the same
+    ]
 
 
 def _same(one: float, other: float) -> bool:

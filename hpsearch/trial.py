@@ -56,6 +56,7 @@ class FailureKind(StrEnum):
     CRASH = "crash"
     TIMEOUT = "timeout"
     INTERRUPTED = "interrupted"
+    EXPORT = "export"
     ERROR = "error"
 
 
@@ -185,6 +186,8 @@ class ProbeResult:
     """Trainable and other weights of the default model, counted one by one."""
     versions: Mapping[str, str]
     """What the worker runs: `python`, `tensorflow`, `keras`, `keras-tuner`, `numpy`, `backend`."""
+    of_deployment: tuple[str, ...] = ()
+    """Metrics that a trial can have of what will be deployed; no epoch reports them."""
 
 
 @dataclass(frozen=True)
@@ -201,10 +204,17 @@ class Result:
     pruned: bool = False
     paused: bool = False
     """Whether it only stopped for now, what it needs to go on being kept in its folder."""
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    """How far the trial is beyond each constraint whose metric is known; at most 0 where it is met."""
     facts: Mapping[str, Value] = field(default_factory=dict)
     """Other things known: `parameters`, `threads`, ..."""
     files: tuple[str, ...] = ()
     """Written into the trial's folder, relative to it; `model.keras` among them."""
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The constraints that the trial breaks."""
+        return tuple(name for name, violation in self.constraints.items() if violation > 0)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ def choose(context: Context) -> tuple[StrategyName, str]:
         return "grid", f"the budget covers all {size} combinations"
     if budget.counts_trials(context.epochs):
         return "bayesian", "the budget counts trials"
+    if not context.per_epoch:
+        return "bayesian", "the objective is not known before a trial has ended"
     if context.epochs < FEWEST_EPOCHS:
         return "bayesian", f"trials of {context.epochs} epochs are too short to be stopped early"
     if not context.resumes:

@@ -52,4 +52,5 @@ def trial_note(
     values = [f"{name} {outcome.metrics[name]:.4g}" for name in objectives if name in outcome.metrics]
     found = f": {', '.join(values)} in epoch {outcome.best_epoch}" if values else ""
     epochs = "1 epoch" if outcome.epochs == 1 else f"{outcome.epochs} epochs"
-    return f"**{state.capitalize()}** after {epochs}{found}.\n\n{about}"
+    broken = f" Infeasible: not {', '.join(outcome.broken)}." if outcome.broken else ""
+    return f"**{state.capitalize()}** after {epochs}{found}.{broken}\n\n{about}"

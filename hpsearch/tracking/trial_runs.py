@@ -43,6 +43,8 @@ class TrialRun:
     """Last values, by MLflow's names."""
     epochs: set[int] | None = field(default_factory=set)
     """Those that arrived; None: not looked up yet."""
+    feasible: bool = True
+    """Whether it breaks no constraint, as far as is known."""
     model_id: str | None = None
     is_champion: bool = False
 
@@ -171,6 +173,10 @@ class TrialRuns:
             final = {BEST + name: value for name, value in outcome.metrics.items()}
             final |= {"epochs": outcome.epochs, "best_epoch": outcome.best_epoch}
             final["duration_s"] = outcome.duration_s
+            if outcome.constraints:
+                run.feasible = not outcome.broken
+                tags["hpsearch.feasible"] = str(run.feasible).lower()
+                tags["hpsearch.broken"] = ", ".join(outcome.broken) or None
             for name, value in outcome.facts.items():
                 if isinstance(value, int | float) and not isinstance(value, bool):
                     final.setdefault(name, value)
@@ -257,6 +263,7 @@ class TrialRuns:
                 params=dict(run.data.params),
                 metrics=dict(run.data.metrics),
                 epochs=None,
+                feasible=tags.get("hpsearch.feasible") != "false",
                 is_champion=tags.get("hpsearch.champion") == "true",
             )
 
