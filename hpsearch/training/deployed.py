@@ -13,12 +13,14 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from hpsearch.constraints import constraints_of, require, violations
 from hpsearch.deployment import LATENCY, OF_FILE, PARAMETERS, SIZE, wanted
@@ -30,6 +32,7 @@ from hpsearch.training.outputs import targets_of
 from hpsearch.training.reuse import fingerprint
 from hpsearch.training.samples import write_rows
 from hpsearch.training.saving import save_model
+from hpsearch.training.snapshot import Snapshot
 from hpsearch.trial import (
     CALIBRATION_FILE,
     MODEL_FILE,
@@ -68,6 +71,24 @@ def score_names(data: Data) -> tuple[str, ...]:
 def parameters_of(model: keras.Model) -> int:
     """Counts a model's weights, one by one."""
     return sum(math.prod(weight.shape) for weight in model.weights)
+
+
+@contextmanager
+def _as_if_trained(model: keras.Model) -> Iterator[None]:
+    """Gives a model weights that all differ; in the end it has its own again.
+
+    Converters leave out biases of zero, and store once what is the same: files of a trained model are larger.
+    """
+    before = Snapshot.take(model)
+    random = np.random.default_rng(0)
+    try:
+        for weight in model.weights:
+            value = keras.ops.convert_to_numpy(weight)
+            if keras.backend.is_float_dtype(weight.dtype):
+                weight.assign(value + random.uniform(0.01, 0.02, value.shape).astype(value.dtype))
+        yield
+    finally:
+        before.restore()
 
 
 class Deployed:
@@ -184,7 +205,8 @@ class Deployed:
             return _measured[key]
         with tempfile.TemporaryDirectory(prefix="hpsearch-deployed-") as name:
             folder = Path(name)
-            save_model(folder / MODEL_FILE, model)
+            with _as_if_trained(model):
+                save_model(folder / MODEL_FILE, model)
             write_rows(folder, model, self._data, self._data.validation, _UNTRAINED_ROWS)
             made = self._proven(self._run(replace(self._job(folder, folder / MODEL_FILE), measure=True)))
         found = {SIZE: made.size_bytes / 1024}
