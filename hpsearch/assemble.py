@@ -290,8 +290,9 @@ def _crown(
 ) -> None:
     study = Study(folder)
     if not study.best:
-        what = "no trial was completed, so there is no best model"
-        raise SearchError(fault(f"study {folder.name}", what, advice="`hpsearch trials` shows why."))
+        what = "no trial was completed" + (" that meets the constraints" if study.infeasible else "")
+        advice = "`hpsearch trials` shows why."
+        raise SearchError(fault(f"study {folder.name}", f"{what}, so there is no best model", advice=advice))
     listener.on_message("Testing, exporting and registering the best model ...")
     champion.crown(experiment, study, folder, report.probe.data, executor, tracker)
     number = study.selected.number

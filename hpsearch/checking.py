@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpsearch import backends, champion, strategies
-from hpsearch.errors import ExperimentError, HpsearchError, SearchError, UsageError, fault
+from hpsearch.constraints import check_constraints
+from hpsearch.deploy_metrics import is_of_deployment, wanted
+from hpsearch.errors import ExperimentError, HpsearchError, SearchError, StrategyError, UsageError, fault
 from hpsearch.executors import Executor
 from hpsearch.experiment import Experiment
 from hpsearch.objective import Objective, resolve
@@ -47,8 +49,9 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         if name in probe.space.names or not probe.any_metric  # else it may be declared in the user's `fit`
     }
     space = check_overrides(probe.space, overrides, f"{experiment.where}: search.space")
+    known = (*probe.metrics, *probe.of_deployment)
     objectives = tuple(
-        resolve(section, probe.metrics, any_metric=probe.any_metric, where=f"{experiment.where}: objective")
+        resolve(section, known, any_metric=probe.any_metric, where=f"{experiment.where}: objective")
         for section in experiment.objective
     )
     epochs, total_epochs = _most_epochs(experiment, space), experiment.search.total_epochs
@@ -56,6 +59,8 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         total_epochs = None if total_epochs is None else max(1, total_epochs // epochs)
         epochs = parts
         _check_selection(experiment)
+        _check_judged_by_parts(experiment)
+    check_constraints(experiment, known, any_metric=probe.any_metric)
     context = Context(
         space=space,
         directions=tuple(objective.direction for objective in objectives),
@@ -63,12 +68,16 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         epochs=epochs,
         parts=parts or 1,
         budget=Budget(experiment.search.trials, total_epochs, experiment.search.timeout_s),
+        constrained=bool(experiment.search.constraints),
+        per_epoch=not is_of_deployment(objectives[0].metric),
         resumes=not probe.any_metric,
         guests=_guests(experiment, space, objectives),
         start=_start(experiment, space, any_name=probe.any_metric),
         where=f"{experiment.where}: search.strategy",
     )
     strategy = strategies.create(experiment.search.strategy, context)
+    if (strategy.prunes or strategy.schedule is not None) and not context.per_epoch:
+        raise _stopped_by_nothing(context.where, objectives[0].metric)
     asked = backends.not_read(experiment.training.backend)
     warnings = (*(o.warning for o in objectives if o.warning), *strategy.warnings, *asked)
     if strategy.schedule is not None and probe.any_metric:
@@ -110,6 +119,33 @@ def _check_selection(experiment: Experiment) -> None:
         what = "the model of a trial that is not the best may be deleted before it is selected"
         advice = "Leave `checkpoints.keep` and `checkpoints.max_size_mib` out."
         raise ExperimentError(fault(where, what, received=experiment.evaluation.select, advice=advice))
+
+
+def _check_judged_by_parts(experiment: Experiment) -> None:
+    """Refuses what is known of one model where a trial trains several.
+
+    Raises:
+        ExperimentError: The experiment asks for it.
+    """
+    asked = [*(experiment.search.constraints or ()), *sorted(wanted(experiment))]
+    if asked:
+        what = "constraints and metrics of what is deployed are of one model, and a trial here trains several"
+        advice = "Leave out `folds` and `repeats`, or these."
+        raise ExperimentError(
+            fault(f"{experiment.where}: evaluation", what, received=", ".join(asked), advice=advice)
+        )
+
+
+def _stopped_by_nothing(where: str, metric: str) -> StrategyError:
+    return StrategyError(
+        fault(
+            where,
+            "trials are stopped early by the first objective after each epoch",
+            expected="an objective that epochs report, e.g. `val_loss`",
+            received=f"{metric}, which is known only of a whole trial",
+            advice="Let no trial be stopped early, or make this metric a constraint.",
+        )
+    )
 
 
 def _most_epochs(experiment: Experiment, space: Space) -> int:

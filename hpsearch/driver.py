@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.disk import patiently
-from hpsearch.errors import SearchError, SpaceError, fault
+from hpsearch.errors import SpaceError
 from hpsearch.executors import Built, Event, Executor, Report, Started, Suggest
+from hpsearch.hopeless import stop_if_hopeless
 from hpsearch.interrupts import interrupts
 from hpsearch.journal import at_once
 from hpsearch.legs import Schedule, read_leg
@@ -40,12 +41,11 @@ from hpsearch.standing import Clock, Standing
 from hpsearch.tracking import Tracker
 from hpsearch.trial import Epoch, Failure, FailureKind, Outcome, Result, TrialSpec, Value
 from hpsearch.trial_record import (
-    TRIAL_OUTCOME,
     read_attempts,
     read_outcome,
     read_pruned,
     record_attempt,
-    record_infeasible,
+    record_end,
     record_outcome,
     record_pruned,
 )
@@ -162,7 +162,7 @@ class Search:
                 self._go_on(promoted)
             elif end is None:
                 self._submit(self._study.ask())
-            elif self._running or self._standing.best or not (rescued := self._promotions.rescue()):
+            elif self._running or self._standing.any_complete or not (rescued := self._promotions.rescue()):
                 return end
             else:
                 self._go_on(rescued)
@@ -303,9 +303,8 @@ class Search:
         if isinstance(outcome, Result) and outcome.paused:
             self._pause(running, outcome, record, span)
             return
-        running.trial.set_user_attr(TRIAL_OUTCOME, record)
-        if policy is Policy.INFEASIBLE:
-            record_infeasible(running.trial)
+        constraints = {} if isinstance(outcome, Failure) else outcome.constraints
+        record_end(running.trial, record, constraints, infeasible=policy is Policy.INFEASIBLE)
         if isinstance(outcome, Failure):
             frozen = self._study.tell(running.trial, state=OptunaState.FAIL)
         elif outcome.pruned:
@@ -344,7 +343,7 @@ class Search:
         self._clock.add(frozen)
         log_best(self._standing, self._metrics, self._tracker)
         self._listener.on_trial_finished(trial, self._standing.best)
-        self._stop_if_all_fail(trial)
+        stop_if_hopeless(self._standing, trial, self._plan, self._log(trial.number))
 
     def _policy(self, running: Running, failure: Failure) -> Policy:
         number = running.spec.number
@@ -371,19 +370,6 @@ class Search:
         with suppress(OSError), open(self._log(number), "a", encoding="utf-8") as log:
             log.write(f"hpsearch: attempt {running.spec.attempt} ended ({told}); it runs again {how}.\n")
         self._listener.on_message(f"trial {number} runs again, {how}: {told}")
-
-    def _stop_if_all_fail(self, trial: TrialView) -> None:
-        in_a_row = self._standing.failures_in_a_row
-        if trial.failure is not None and in_a_row >= self._plan.max_failures_in_a_row:
-            raise SearchError(
-                fault(
-                    f"study {self._study.study_name}",
-                    f"the last {in_a_row} trials failed, so the search was stopped",
-                    received=f"{trial.failure.kind}: {trial.failure.cause}",
-                    advice=f"The last one's log: {self._log(trial.number)}. "
-                    "Mend the cause and run the same command again.",
-                )
-            )
 
     def _log(self, number: int) -> Path:
         return self._plan.folder.trial(number) / "log.txt"

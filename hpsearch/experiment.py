@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -31,7 +31,7 @@ from hpsearch.experiment_forms import (
     flatten,
     plain,
 )
-from hpsearch.experiment_search import SearchSection, Seconds, Seed
+from hpsearch.experiment_search import SearchSection, Seconds, Seed, TfliteFormat
 from hpsearch.experiment_training import TrainingSection
 from hpsearch.trial import Value
 
@@ -279,6 +279,12 @@ class Experiment(Section):
         """What messages name: the file it was read from, or `Experiment`."""
         return self._origin.where
 
+    @property
+    def tflite_format(self) -> str:
+        """The format of the file whose metrics are objectives or constrained."""
+        exported = (each for each in self.export.formats if each in get_args(TfliteFormat))
+        return self.search.tflite_format or next(exported, "float32")
+
     def to_yaml(self) -> str:
         """Writes the experiment as a file that `load` reads; objects given from Python by their names."""
         return experiment_file.write(self._plain())
@@ -298,9 +304,11 @@ class Experiment(Section):
             values[key]["name"] = _without_folder(values[key]["name"])
             if "path" in values[key].get("options", {}):
                 values[key]["options"]["path"] = Path(str(values[key]["options"]["path"])).name
-        search = {
-            key: values["search"][key] for key in ("strategy", "seed", "space") if key in values["search"]
-        }
+        kept_of_search = ("strategy", "seed", "space", "constraints")
+        search = {key: values["search"][key] for key in kept_of_search if key in values["search"]}
+        metrics = (*(each.metric for each in self.objective), *(self.search.constraints or ()))
+        if any(metric.startswith("tflite_") for metric in metrics):
+            search["tflite_format"] = self.tflite_format
         values["training"].pop("tensorboard", None)
         kept = {key: values[key] for key in ("model", "data", "objective", "training")}
         if self.evaluation.parts:

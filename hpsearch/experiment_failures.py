@@ -28,5 +28,7 @@ class FailureSection(Section):
     """The worker process died."""
     timeout: OnFailure = "infeasible"
     """It ran longer than `resources.trial_timeout_s`, or was silent for `resources.silence_timeout_s`."""
+    export: OnFailure = "infeasible"
+    """The model cannot be exported to the file of which a metric is an objective or constrained."""
     error: OnFailure = "fail"
     """Anything else."""

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from hpsearch.experiment_constraints import ConstraintForm, can_be_met
 from hpsearch.experiment_errors import Expected, reject
 from hpsearch.experiment_failures import FailureSection
-from hpsearch.experiment_forms import Count, OverrideForm, PointForm, Section, as_named, as_plug_in, as_points
+from hpsearch.experiment_forms import (
+    Count,
+    OverrideForm,
+    PointForm,
+    Section,
+    as_named,
+    as_plug_in,
+    as_points,
+    as_tuple,
+)
 from hpsearch.space import Override
 
 DEFAULT_TRIALS = 20
@@ -26,6 +36,7 @@ Pruner = Literal[
     "wilcoxon",
 ]
 StrategyName = Literal["auto", "grid", "random", "bayesian", "hyperband", "asha", "optuna"]
+TfliteFormat = Literal["float32", "float16", "dynamic_range", "int8", "int16x8"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -96,6 +107,19 @@ class SearchSection(Section):
     ] = None
     """Earlier studies of the same objective. Their best points, five at most, are tried in turn with the
     strategy's own, as long as they are no worse."""
+    constraints: Annotated[
+        tuple[ConstraintForm, ...] | None,
+        Field(strict=False),
+        BeforeValidator(as_tuple, json_schema_input_type=str | list[str] | None),
+        AfterValidator(can_be_met),
+        Expected("a list of constraints, each a metric, `<=`, `>=`, `<` or `>`, and a number"),
+    ] = None
+    """What a trial must meet to be chosen, e.g. `parameters <= 100000`, `val_accuracy >= 0.9`. Those on what
+    is known before training (`parameters`, `tflite_size_kib`, `tflite_latency_ms`) are checked then: a trial
+    that breaks one is not trained."""
+    tflite_format: TfliteFormat | None = None
+    """Of the file that `tflite_size_kib`, `tflite_latency_ms` and `tflite_accuracy` are of, where these are
+    objectives or constrained. Default: the first such in `export.formats`, else `float32`."""
     max_failures_in_a_row: Count = 5
     """Failed trials after which the search stops; infeasible ones count until a trial has ended well."""
     on_failure: FailureSection = FailureSection()

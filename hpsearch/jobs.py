@@ -8,7 +8,22 @@ from functools import partial
 from hpsearch.channel import Channel
 from hpsearch.errors import ModelError
 from hpsearch.experiment import Experiment, ModelSection
-from hpsearch.trial import Evaluation, Export, Job, Outcome, Probe, RateRange, Survey, TrialSpec
+from hpsearch.trial import (
+    Evaluation,
+    Export,
+    ExportResult,
+    Failure,
+    Job,
+    Outcome,
+    Probe,
+    RateRange,
+    Survey,
+    TrialSpec,
+)
+
+CONVERT_TIMEOUT_S = 600.0
+ON_CPU = {"CUDA_VISIBLE_DEVICES": "-1"}
+"""The trial holds the memory of its GPU."""
 
 
 def perform(experiment: Experiment, job: Job, channel: Channel) -> Outcome:
@@ -30,7 +45,7 @@ def perform(experiment: Experiment, job: Job, channel: Channel) -> Outcome:
         case TrialSpec():
             from hpsearch.training.run import run_trial
 
-            return run_trial(experiment, job, channel)
+            return run_trial(experiment, job, channel, partial(_convert, experiment))
         case Probe():
             from hpsearch.training import runtime
             from hpsearch.training.probe import probe
@@ -64,6 +79,19 @@ def _export(experiment: Experiment, job: Export) -> Outcome:
         return export(job)
     from hpsearch.export import elsewhere
 
+    return elsewhere.export(job, register=register)
+
+
+def _convert(experiment: Experiment, job: Export) -> ExportResult | Failure:
+    """Exports for a trial: in a process of its own, on the CPU, whose memory is not the trial's."""
+    import keras
+
+    from hpsearch.export import child, elsewhere
+
+    register = partial(_register, experiment.model)
+    if keras.backend.backend() == "tensorflow":
+        return child.export(job, register=register, timeout_s=CONVERT_TIMEOUT_S, environment=ON_CPU)
+    register()
     return elsewhere.export(job, register=register)
 
 

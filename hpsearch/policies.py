@@ -20,7 +20,9 @@ from hpsearch.trial import Failure, FailureKind, Outcome, Result
 MOST_INTERRUPTIONS = 10
 """Of one trial in one run of the search: a trial that takes its machine down with it must end somewhere."""
 
-_OF_THE_VALUES = frozenset({FailureKind.NAN, FailureKind.OUT_OF_MEMORY, FailureKind.TIMEOUT})
+_OF_THE_VALUES = frozenset(
+    {FailureKind.NAN, FailureKind.OUT_OF_MEMORY, FailureKind.TIMEOUT, FailureKind.EXPORT}
+)
 """Kinds that follow from the hyperparameters: if a second attempt does not help, others like it fail too."""
 
 
@@ -65,7 +67,7 @@ def judge(outcome: Outcome, metrics: tuple[str, ...]) -> Result | Failure:
 
     Args:
         outcome: What the worker returned.
-        metrics: The objectives.
+        metrics: The objectives. A trial that was pruned need not have them.
     """
     if isinstance(outcome, Failure):
         return outcome
@@ -73,6 +75,8 @@ def judge(outcome: Outcome, metrics: tuple[str, ...]) -> Result | Failure:
         return Failure(FailureKind.ERROR, f"the worker returned {type(outcome).__name__} for a trial")
     for metric in metrics:
         value = outcome.metrics.get(metric)
+        if value is None and outcome.pruned:
+            continue
         if value is None:
             return Failure(FailureKind.ERROR, f"the trial reported no `{metric}`")
         if not math.isfinite(value):

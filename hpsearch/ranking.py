@@ -20,6 +20,10 @@ class Ranked(Protocol):
         """How it stands."""
 
     @property
+    def feasible(self) -> bool:
+        """Whether it may be chosen."""
+
+    @property
     def values(self) -> tuple[float, ...]:
         """Of the objectives, in their order."""
 
@@ -28,15 +32,20 @@ Trial = TypeVar("Trial", bound=Ranked)
 
 
 def rank(trials: tuple[Trial, ...], objectives: Mapping[str, str]) -> tuple[Trial, ...]:
-    """Sorts the complete trials, best first; ties go to the earlier trial."""
+    """Sorts the complete trials, best first, infeasible ones last; ties go to the earlier trial."""
     complete = [t for t in trials if t.state is TrialState.COMPLETE]
     front = {t.number for t in pareto_front(tuple(complete), objectives)}
     sign = -1.0 if next(iter(objectives.values())) == "maximize" else 1.0
-    return tuple(sorted(complete, key=lambda t: (t.number not in front, sign * t.values[0], t.number)))
+
+    def place(trial: Trial) -> tuple[bool, bool, float, int]:
+        return not trial.feasible, trial.number not in front, sign * trial.values[0], trial.number
+
+    return tuple(sorted(complete, key=place))
 
 
 def pareto_front(trials: tuple[Trial, ...], objectives: Mapping[str, str]) -> tuple[Trial, ...]:
-    """Returns the trials that no other beats in every objective; of one objective, the best alone."""
+    """Returns the feasible trials that no other beats in every objective; of one, the best alone."""
+    trials = tuple(trial for trial in trials if trial.feasible)
     signs = [-1.0 if direction == "maximize" else 1.0 for direction in objectives.values()]
     costs = {t.number: tuple(s * v for s, v in zip(signs, t.values, strict=True)) for t in trials}
     if len(signs) == 1:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpsearch.assemble import checked
+from hpsearch.deploy_metrics import LATENCY
 from hpsearch.errors import StudyError, fault
 from hpsearch.experiment import Experiment
 from hpsearch.parts import PARTS_FOLDER, Part
@@ -147,7 +148,11 @@ def _ended(study: Study, number: int) -> TrialView:
 def _pairs(
     epoch: int, recorded: Mapping[str, float], reproduced: Mapping[str, float]
 ) -> list[tuple[str, int, float, float]]:
-    return [(name, epoch, value, reproduced.get(name, math.nan)) for name, value in recorded.items()]
+    return [
+        (name, epoch, value, reproduced.get(name, math.nan))
+        for name, value in recorded.items()
+        if name != LATENCY  # no two measurements of time are the same
+    ]
 
 
 def _same(one: float, other: float) -> bool:

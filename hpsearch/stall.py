@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hpsearch.legs import has_paused
 from hpsearch.ranking import pareto_front
 from hpsearch.trial import TrialState
+from hpsearch.trial_record import read_broken
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -20,13 +21,15 @@ class _Shown:
 
     number: int
     values: tuple[float, ...]
+    feasible: bool = True
     state: TrialState = TrialState.COMPLETE
 
 
 def trials_since_best(trials: Sequence[FrozenTrial], directions: Mapping[str, str]) -> int:
     """Counts the trials after the best one that have ended well, or paused; those that failed do not count.
 
-    Of several objectives the best one is the latest on the Pareto front. It follows from the study alone, so
+    Of several objectives the best one is the latest on the Pareto front; infeasible trials are never better.
+    It follows from the study alone, so
     a search that was interrupted knows it too.
 
     Args:
@@ -34,9 +37,7 @@ def trials_since_best(trials: Sequence[FrozenTrial], directions: Mapping[str, st
         directions: `minimize` or `maximize`, by objective.
     """
     shown = tuple(each for trial in trials if (each := _shown(trial, directions)) is not None)
-    if not shown:
-        return 0
-    best = max(each.number for each in pareto_front(shown, directions))
+    best = max((each.number for each in pareto_front(shown, directions)), default=-1)
     return sum(each.number > best for each in shown)
 
 
@@ -44,7 +45,7 @@ def _shown(trial: FrozenTrial, directions: Mapping[str, str]) -> _Shown | None:
     from optuna.trial import TrialState as OptunaState
 
     if trial.state == OptunaState.COMPLETE:
-        return _Shown(trial.number, tuple(trial.values))
+        return _Shown(trial.number, tuple(trial.values), feasible=not read_broken(trial))
     stopped = trial.state == OptunaState.PRUNED or (trial.state == OptunaState.RUNNING and has_paused(trial))
     if not stopped or not trial.intermediate_values:
         return None

@@ -29,6 +29,8 @@ class Standing:
         self._front: tuple[TrialView, ...] = ()
         self._any_success = False
         self.failures_in_a_row = 0
+        self.refused_in_a_row = 0
+        """Trials that were not trained, as they break a constraint, since one was."""
         self.epochs = 0
         """Of the trials that have ended."""
 
@@ -36,11 +38,14 @@ class Standing:
         """Takes in a trial that ended.
 
         Infeasible trials count as failures in a row only as long as no trial has ended well: later they
-        say something of the space, no longer of the search.
+        say something of the space, no longer of the search. Those that break a constraint, and were not
+        trained, are neither a failure nor a success.
         """
         self._counts[trial.state] += 1
         self.epochs += trial.epochs
-        if trial.state is not TrialState.FAILED:
+        if trial.broken and not trial.epochs:
+            self.refused_in_a_row += 1
+        elif trial.state is not TrialState.FAILED:
             self.succeed()
         elif not trial.infeasible or not self._any_success:
             self.failures_in_a_row += 1
@@ -50,7 +55,7 @@ class Standing:
 
     def succeed(self) -> None:
         """Takes in that a trial went well: it ended, or paused."""
-        self.failures_in_a_row = 0
+        self.failures_in_a_row = self.refused_in_a_row = 0
         self._any_success = True
 
     @property
@@ -59,8 +64,13 @@ class Standing:
         return sum(self._counts.values())
 
     @property
+    def any_complete(self) -> bool:
+        """Whether a trial is complete, be it infeasible."""
+        return self._counts[TrialState.COMPLETE] > 0
+
+    @property
     def best(self) -> TrialView | None:
-        """The best complete trial; with several objectives the first of the Pareto front."""
+        """The best complete and feasible trial; with several objectives the first of the Pareto front."""
         return self._front[0] if self._front else None
 
     @property

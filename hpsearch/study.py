@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from optuna.study import Study as OptunaStudy
 
+    from hpsearch.conditions import Condition
+
 STUDY_FACTS = "hpsearch"
 """User attribute of the Optuna study: what a search must find unchanged when it goes on."""
 
@@ -225,8 +227,8 @@ class Study:
 
         Columns: `state`, `params.<name>` for each hyperparameter, `metrics.<name>` for each metric of the
         best epoch (of several parts the mean, with `metrics.<name>_std` and `metrics.<name>_se`), `epochs`,
-        `best_epoch`, `duration_s`, `started_at`, `attempts`, `failure` (its kind) and `cause`. What a trial
-        does not have is missing.
+        `best_epoch`, `duration_s`, `started_at`, `attempts`, `feasible`, `failure` (its kind) and `cause`.
+        What a trial does not have is missing.
         """
         from hpsearch.trials_dataframe import trials_dataframe
 
@@ -234,14 +236,58 @@ class Study:
 
     @property
     def ranking(self) -> tuple[TrialView, ...]:
-        """Complete trials, best first; with several objectives the Pareto front comes first."""
+        """Complete trials, best first; with several objectives the Pareto front comes first.
+
+        Those that break a constraint come last.
+        """
         return rank(self.trials, self.objectives)
 
     @property
+    def infeasible(self) -> tuple[TrialView, ...]:
+        """Trials that break a constraint, by number."""
+        return tuple(trial for trial in self.trials if trial.broken)
+
+    @property
     def best(self) -> tuple[TrialView, ...]:
-        """The best trial; with several objectives those of the Pareto front."""
+        """The best trial; with several objectives those of the Pareto front, by the first one.
+
+        Only of trials that break no constraint.
+        """
         ranking = self.ranking
         return ranking[: len(pareto_front(ranking, self.objectives))] if ranking else ()
+
+    def best_at(self, *conditions: str | Condition) -> TrialView:
+        """Returns the best trial, by the first objective, of those that meet some conditions.
+
+        Args:
+            conditions: On metrics, hyperparameters, `parameters`, `epochs`, ...: `tflite_size_kib<=100`.
+
+        Raises:
+            UsageError: One is no condition, or on what no trial has.
+            StudyError: No complete and feasible trial meets them.
+
+        Example:
+            >>> study.best_at("tflite_size_kib<=100", "optimizer=adam").number
+            7
+        """
+        from hpsearch.conditions import Condition
+
+        asked = tuple(Condition.parse(c) if isinstance(c, str) else c for c in conditions)
+        for each in asked:
+            each.check(self.trials)
+        direction = next(iter(self.objectives.values()))
+        met = [t for t in self.ranking if t.feasible and all(each.holds(t) for each in asked)]
+        if not met:
+            raise StudyError(
+                fault(
+                    f"study {self.name}",
+                    "no trial that is complete and feasible meets the conditions",
+                    expected=" and ".join(map(str, asked)) or None,
+                    advice="`hpsearch trials` shows what there is.",
+                )
+            )
+        best = max if direction == "maximize" else min
+        return best(met, key=lambda trial: trial.values[0])
 
     @property
     def selected(self) -> TrialView:

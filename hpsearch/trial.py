@@ -57,6 +57,7 @@ class FailureKind(StrEnum):
     CRASH = "crash"
     TIMEOUT = "timeout"
     INTERRUPTED = "interrupted"
+    EXPORT = "export"
     ERROR = "error"
 
 
@@ -204,6 +205,8 @@ class ProbeResult:
     """Trainable and other weights of the default model, counted one by one."""
     versions: Mapping[str, str]
     """What the worker runs: `python`, `tensorflow`, `keras`, `keras-tuner`, `numpy`, `backend`."""
+    of_deployment: tuple[str, ...] = ()
+    """Metrics that a trial can have of what will be deployed; no epoch reports them."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +225,8 @@ class Result:
     pruned: bool = False
     paused: bool = False
     """Whether it only stopped for now, what it needs to go on being kept in its folder."""
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    """How far the trial is beyond each constraint whose metric is known; at most 0 where it is met."""
     facts: Mapping[str, Value] = field(default_factory=dict)
     """Other things known: `parameters`, `threads`, ..."""
     files: tuple[str, ...] = ()
@@ -234,6 +239,11 @@ class Result:
         """Makes it of what `dataclasses.asdict` made of it, also after a detour over JSON."""
         parts = tuple(map(PartResult.from_dict, values.get("parts", ())))
         return cls(**{**values, "files": tuple(values["files"]), "parts": parts})
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The constraints that the trial breaks."""
+        return tuple(name for name, violation in self.constraints.items() if violation > 0)
 
 
 @dataclass(frozen=True)

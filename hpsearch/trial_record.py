@@ -49,6 +49,7 @@ def record_outcome(
         "best_epoch": outcome.best_epoch,
         "duration_s": outcome.duration_s,
         "pruned": outcome.pruned,
+        "constraints": dict(outcome.constraints),
         "facts": dict(outcome.facts),
         "files": list(outcome.files),
     }
@@ -68,6 +69,7 @@ def read_outcome(trial: FrozenTrial) -> Result | Failure | None:
         best_epoch=record["best_epoch"],
         duration_s=record["duration_s"],
         pruned=record["pruned"],
+        constraints=record.get("constraints", {}),
         facts=record["facts"],
         files=tuple(record["files"]),
         parts=tuple(map(PartResult.from_dict, record.get("parts", ()))),
@@ -92,6 +94,25 @@ def read_attempts(trial: FrozenTrial | Trial) -> Sequence[Failure]:
     return tuple(Failure(FailureKind(each["kind"]), each["cause"]) for each in attempts)
 
 
+def record_end(
+    trial: Trial, record: Mapping[str, Any], constraints: Mapping[str, float], *, infeasible: bool
+) -> None:
+    """Notes in a running trial how it is about to end.
+
+    Args:
+        trial: Still running.
+        record: Written by `record_outcome`.
+        constraints: As in `Result`; kept where Optuna's samplers and charts look for them.
+        infeasible: Whether it failed, and samplers should avoid what is like it.
+    """
+    known = trial.constraints
+    for name in sorted(constraints.keys() - known.keys()):  # in one order: `gp` knows them by their places
+        trial.set_constraint(name, constraints[name])
+    trial.set_user_attr(TRIAL_OUTCOME, record)
+    if infeasible:
+        record_infeasible(trial)
+
+
 def record_infeasible(trial: Trial) -> None:
     """Notes in a running trial, which is about to fail, that samplers should avoid what is like it."""
     trial.set_user_attr(_INFEASIBLE, True)
@@ -100,6 +121,11 @@ def record_infeasible(trial: Trial) -> None:
 def read_infeasible(trial: FrozenTrial) -> bool:
     """Whether samplers should avoid what is like the trial."""
     return bool(trial.user_attrs.get(_INFEASIBLE, False))
+
+
+def read_broken(trial: FrozenTrial) -> tuple[str, ...]:
+    """Returns the constraints that a trial breaks."""
+    return tuple(name for name, violation in trial.constraints.items() if violation > 0)
 
 
 def record_pruned(trial: Trial) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from hpsearch.legs import read_leg
 from hpsearch.parts import PartResult, Spread, spreads
 from hpsearch.trial import Failure, Result, TrialState, Value
-from hpsearch.trial_record import read_attempts, read_infeasible, read_outcome, read_record
+from hpsearch.trial_record import (
+    read_attempts,
+    read_broken,
+    read_infeasible,
+    read_outcome,
+    read_record,
+)
 from hpsearch.writing import score
 
 if TYPE_CHECKING:
@@ -38,13 +44,26 @@ class TrialView:
     attempts: int = 1
     """How often it was tried, the last time included."""
     infeasible: bool = False
-    """Whether samplers were told to avoid what is like it."""
+    """Whether it breaks a constraint, or failed so that samplers were told to avoid what is like it."""
+    broken: tuple[str, ...] = ()
+    """The constraints that it breaks, e.g. `parameters <= 100000`."""
+    facts: Mapping[str, Value] = field(default_factory=dict)
+    """Other things known: `parameters`, `threads`, ..."""
     paused: bool = False
     """Whether it waits to be promoted; its state is RUNNING."""
     parts: tuple[PartResult, ...] = ()
     """Its trainings, if they are several: folds, repeats."""
-    parameters: int | None = None
-    """Weights of its model, counted one by one."""
+
+    @property
+    def parameters(self) -> int | None:
+        """Weights of its model, counted one by one; None where that is not known."""
+        count = self.facts.get("parameters")
+        return None if count is None else int(count)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it may be chosen, if it is complete."""
+        return not self.infeasible
 
     @property
     def finished(self) -> bool:
@@ -79,19 +98,22 @@ def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
     outcome = read_outcome(trial)
     attempts = len(read_attempts(trial)) + 1
     if isinstance(outcome, Result):
+        broken, has_values = read_broken(trial), outcome.metrics.keys() >= set(metrics)
         return TrialView(
             number=trial.number,
             state=state,
             params=outcome.params,
-            values=tuple(outcome.metrics[metric] for metric in metrics if metric in outcome.metrics),
+            values=tuple(map(outcome.metrics.__getitem__, metrics)) if has_values else (),
             metrics=outcome.metrics,
             epochs=outcome.epochs,
             best_epoch=outcome.best_epoch,
             duration_s=outcome.duration_s,
             started_at=trial.datetime_start,
             attempts=attempts,
+            infeasible=bool(broken),
+            broken=broken,
+            facts=outcome.facts,
             parts=outcome.parts,
-            parameters=None if (count := outcome.facts.get("parameters")) is None else int(count),
         )
     record, leg = read_record(trial), read_leg(trial)
     spans = record.get("spans")

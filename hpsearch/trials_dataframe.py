@@ -28,13 +28,14 @@ def trials_dataframe(trials: Sequence[TrialView]) -> pd.DataFrame:
             "duration_s": trial.duration_s,
             "started_at": trial.started_at,
             "attempts": trial.attempts,
+            "feasible": trial.feasible,
             "failure": str(trial.failure.kind) if trial.failure else None,
             "cause": trial.failure.cause if trial.failure else None,
         }
         for trial in trials
     ]
     columns = ("state", "params.", "metrics.", "epochs", "best_epoch", "duration_s", "started_at")
-    order = [*columns, "attempts", "failure", "cause"]
+    order = [*columns, "attempts", "feasible", "failure", "cause"]
     names = list(dict.fromkeys(name for row in rows for name in row if name != "trial"))
 
     def place(name: str) -> int:

@@ -213,6 +213,9 @@ def test_folds_that_the_data_cannot_have_are_refused_before_anything_is_trained(
     search = {"strategy": "random", "trials": 2}
     with pytest.raises(UsageError, match="the rule of one standard error is for one objective"):
         hpsearch.check(experiment(tmp_path, evaluation=one, objective=two, search=search))
+    constrained = {**search, "constraints": ["parameters <= 100"]}
+    with pytest.raises(UsageError, match=r"are of one model.* received parameters <= 100"):
+        hpsearch.check(experiment(tmp_path, evaluation={"folds": 2}, search=constrained))
 
 
 def test_the_simplest_within_one_standard_error_becomes_the_champion(tmp_path):

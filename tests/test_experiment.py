@@ -207,8 +207,8 @@ def test_all_errors_are_listed_in_the_order_of_the_fields():
     assert str(caught.value).splitlines() == [
         "Experiment: search.trials: wrong type; expected an integer of at least 1; received '10'.",
         "Experiment: search.trails: unknown key; expected one of strategy, trials, timeout_s, total_epochs, "
-        "patience, seed, space, start, defaults_first, warm_start, max_failures_in_a_row, "
-        "on_failure; received 5. Did you mean `trials`?",
+        "patience, seed, space, start, defaults_first, warm_start, constraints, tflite_format, "
+        "max_failures_in_a_row, on_failure; received 5. Did you mean `trials`?",
         "Experiment: training.epochs: wrong type; expected an integer of at least 1; received true.",
         "Experiment: colour: unknown key; expected one of name, model, data, objective, search, training, "
         "evaluation, resources, tracking, checkpoints, export, workdir; received 'red'.",

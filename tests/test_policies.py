@@ -57,7 +57,7 @@ def test_policies_are_set_in_the_experiment():
     assert experiment.identity() == Experiment(**base).identity()  # it may change when a study goes on
     with pytest.raises(ExperimentError) as caught:
         Experiment(**base, search={"on_failure": {"nam": "fail", "crash": "again"}})
-    kinds = "build, data, nan, out_of_memory, crash, timeout, error"
+    kinds = "build, data, nan, out_of_memory, crash, timeout, export, error"
     assert str(caught.value).splitlines() == [
         "Experiment: search.on_failure.crash: unknown value; expected one of fail, retry, infeasible; "
         "received 'again'.",

@@ -116,7 +116,7 @@ def told_apart(study: Study) -> str | None:
     Returns:
         A sentence; None where it cannot be said.
     """
-    ranking = study.ranking
+    ranking = tuple(trial for trial in study.ranking if trial.feasible)
     metric = next(iter(study.objectives))
     rows = study.facts.get("data", {}).get("sizes", {}).get("validation")
     share = metric in ("val_accuracy", "val_binary_accuracy", "val_sparse_categorical_accuracy")

@@ -55,9 +55,9 @@ def findings(study: Study, importances: Mapping[str, float]) -> Findings | None:
         importances: As `importances` gives them.
 
     Returns:
-        None if no trial is complete.
+        None if no trial is complete and feasible.
     """
-    ranking = study.ranking
+    ranking = tuple(trial for trial in study.ranking if trial.feasible)
     if not ranking:
         return None
     names = list(dict.fromkeys(name for trial in study.trials for name in trial.params))
@@ -126,7 +126,7 @@ def _progress(study: Study) -> str:
     finished = [trial for trial in study.trials if trial.finished]
     if len(study.objectives) > 1:
         return f"{len(study.best)} of {len(finished)} trials are on the Pareto front."
-    best = study.ranking[0]
+    best = study.best[0]
     later = sum(trial.number > best.number for trial in finished)
     if later == 0:
         return "The last trial was the best: the search was still improving, and more trials may help."

@@ -78,6 +78,7 @@ def _page(
     text = files("hpsearch.analysis").joinpath("report.html.j2").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     ranking = study.ranking
+    feasible = sum(trial.feasible for trial in ranking)
     mistakes, mistakes_picture = _mistakes(study)
     return template.render(
         study=study,
@@ -86,7 +87,7 @@ def _page(
         scores=list(_scores(study, intervals)),
         sentences=sentences,
         findings=found,
-        top=max(3, -(-len(ranking) // 10)) if len(ranking) > 2 else len(ranking),
+        top=max(3, -(-feasible // 10)) if feasible > 2 else feasible,
         leaderboard=ranking[:TOP],
         names=_names(ranking[:TOP], found),
         counts=_counts(study),
@@ -127,6 +128,8 @@ def _counts(study: Study) -> str:
     spent = sum(trial.duration_s or 0.0 for trial in study.trials)
     epochs = sum(trial.epochs for trial in study.trials)
     counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no trials"
+    if study.infeasible:
+        counted += f" ({len(study.infeasible)} of them infeasible)"
     return f"{counted}; {epochs:,} epochs, {duration(spent)} of training."
 
 

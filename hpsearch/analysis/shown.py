@@ -101,7 +101,7 @@ def _copied(
     if ended_at is not None and trial.duration_s is not None:
         # A trial that ran again began when it ran the last time.
         started_at = max(filter(None, (started_at, ended_at - timedelta(seconds=trial.duration_s))))
-    return FrozenTrial(
+    copied = FrozenTrial(
         number=trial.number,
         trial_id=trial.number,
         state=state,
@@ -115,3 +115,6 @@ def _copied(
         system_attrs={},
         intermediate_values=dict(stored.intermediate_values),
     )
+    for name, violation in stored.constraints.items():
+        copied.set_constraint(name, violation)
+    return copied

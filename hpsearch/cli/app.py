@@ -146,10 +146,12 @@ def trials(
 ) -> None:
     """List the trials of a study."""
     from hpsearch.cli import studies
-    from hpsearch.cli.selection import Condition, Selection
+    from hpsearch.cli.selection import Selection
+    from hpsearch.conditions import Condition
 
     wanted = tuple(name.strip() for name in (columns or "").split(",") if name.strip())
-    selection = Selection(tuple(map(Condition.parse, conditions or ())), sort, wanted)
+    asked = tuple(Condition.parse(text, "--filter") for text in conditions or ())
+    selection = Selection(asked, sort, wanted)
     studies.trials(study, workdir, selection, as_json=json, as_csv=csv)
 
 
@@ -242,11 +244,26 @@ def rm(
 
 
 @app.command()
-def best(study: Name = None, workdir: Workdir = None, json: Json = False) -> None:
+def best(
+    study: Name = None,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="Show the Pareto front of several objectives as a table.")
+    ] = False,
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at",
+            metavar="CONDITION",
+            help="The best by the first objective of those, e.g. 'tflite_size_kib<=100'. Can be repeated.",
+        ),
+    ] = None,
+    workdir: Workdir = None,
+    json: Json = False,
+) -> None:
     """Show the best trial of a study, its test score and its files."""
-    from hpsearch.cli import studies
+    from hpsearch.cli import best as command
 
-    studies.best(study, workdir, as_json=json)
+    command.best(study, workdir, pareto=pareto, conditions=tuple(conditions or ()), as_json=json)
 
 
 @app.command()

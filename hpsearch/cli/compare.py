@@ -71,7 +71,7 @@ def compare(names: list[str], workdir: Path | None, *, as_json: bool) -> None:
 def row_of(study: Study) -> Row:
     """Reads what is compared of a study."""
     metric, direction = next(iter(study.objectives.items()), ("-", "-"))
-    best = study.ranking[0] if study.ranking else None
+    best = study.best[0] if study.best else None
     test = (study.champion or {}).get("test", {}).get(f"test_{metric.removeprefix('val_')}")
     return Row(
         study=study.name,

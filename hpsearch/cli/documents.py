@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
-from hpsearch.cli.selection import value_of
+from hpsearch.conditions import value_of
 from hpsearch.retention import disk_use
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def trial_document(trial: TrialView, objectives: Mapping[str, str]) -> dict[str,
         "failure": {"kind": str(failure.kind), "cause": failure.cause} if failure else None,
         "attempts": trial.attempts,
         "infeasible": trial.infeasible,
+        "broken": list(trial.broken),
     }
 
 
@@ -63,6 +64,7 @@ def study_document(study: Study) -> dict[str, Any]:
         "disk_bytes": dataclasses.asdict(disk_use(study.files)),
         "objectives": dict(study.objectives),
         "trials": counts(study),
+        "infeasible": len(study.infeasible),
         "best": [trial_document(trial, study.objectives) for trial in study.best],
         "champion": study.champion,
     }

@@ -217,5 +217,7 @@ def outcome(trial: TrialView, metric: str) -> Text:
         return text.append(f" ({trial.failure.kind}{often}): {trial.failure.cause}")
     if trial.values:
         text.append(f" {metric} {scores(trial, [metric])[0]}")
+    if trial.broken:
+        text.append(f", infeasible: not {', '.join(trial.broken)}", style="yellow")
     epochs = f"{trial.epochs} epoch" + ("" if trial.epochs == 1 else "s")
     return text.append(f" in {epochs}, {duration(trial.duration_s)}; {tables.describe(trial.params)}")

@@ -1,4 +1,4 @@
-"""What looks at studies: `status`, `trials`, `best`; and what sends them, `sync`."""
+"""What looks at studies: `status`, `trials`; and what sends them, `sync`."""
 
 from __future__ import annotations
 
@@ -66,27 +66,6 @@ def trials(
         console = tables.console()
         asked = selection.columns
         console.print(tables.columns(shown, asked) if asked else tables.selected(study, shown, console.width))
-
-
-def best(name: str | None, workdir: Path | None, *, as_json: bool) -> None:
-    """Prints the best trial, or those of the Pareto front.
-
-    Raises:
-        StudyError: No trial is complete.
-    """
-    study = open_study(name, workdir)
-    if not study.best:
-        what = "no trial is complete yet, so there is no best one"
-        raise StudyError(fault(f"study {study.name}", what, advice="See `hpsearch trials`."))
-    if as_json:
-        documents.write_json(documents.study_document(study))
-        return
-    console = tables.console()
-    console.print(tables.study_facts(study))
-    champion = study.champion or {}
-    for trial in study.best:
-        test = champion.get("test", {}) if champion.get("trial") == trial.number else {}
-        console.print(tables.one_trial(trial, test, study.objectives))
 
 
 def sync(name: str | None, workdir: Path | None, *, uri: str | None, as_json: bool) -> int:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.cli.documents import counts, param_names
-from hpsearch.cli.selection import value_of
+from hpsearch.conditions import value_of
 from hpsearch.retention import disk_use
 from hpsearch.trial import Epoch, ExportResult, Failure, RateRangeResult, TrialState
 from hpsearch.trial_view import scores
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hpsearch.study import Study
     from hpsearch.trial_view import TrialView
 
+INFEASIBLE = "infeasible"
+"""Stands where the rank of a trial would."""
 UNLIMITED = 10_000
 """Columns of what is not a terminal."""
 _RULER = Console(width=UNLIMITED)
@@ -61,6 +63,13 @@ def leaderboard(study: Study, width: int, top: int = 20) -> Table:
     return _trials(ranking, study.objectives, width, title=title, ranked=True)
 
 
+def front(study: Study, width: int) -> Table:
+    """Lists the trials of the Pareto front, best first by the first objective."""
+    complete = sum(trial.state is TrialState.COMPLETE for trial in study.trials)
+    title = f"{study.name}: the Pareto front, {len(study.best)} of {complete} complete trials"
+    return _trials(study.best, study.objectives, width, title=title, ranked=True)
+
+
 def trials(study: Study, width: int) -> Table:
     """Lists all trials, with the cause of those that failed."""
     return selected(study, study.trials, width)
@@ -91,7 +100,7 @@ def _trials(
     wide = plain_table(*head, *tail, *names, title=title)
     narrow = plain_table(*head, *tail, "hyperparameters", title=title)
     for position, (trial, cells) in enumerate(zip(shown, rows, strict=True)):
-        style = "bold" if ranked and position == 0 else None
+        style = "bold" if ranked and position == 0 and trial.feasible else None
         own = {name: trial.params[name] for name in names if name in trial.params}
         wide.add_row(*cells, *(Text(number(trial.params.get(name))) for name in names), style=style)
         narrow.add_row(*cells, Text(describe(own)), style=style)
@@ -106,11 +115,17 @@ def _row(trial: TrialView, rank: int | None, objectives: Mapping[str, str]) -> l
     values = scores(trial, objectives) or ["-"] * len(objectives)
     cells = [*([str(rank)] if rank is not None else []), str(trial.number), *values]
     row = [Text(cell) for cell in [*cells, str(trial.epochs), duration(trial.duration_s)]]
+    if rank is not None and trial.broken:
+        row[0] = Text(INFEASIBLE, style="red")
     if rank is None:
-        cause = f" {failure(trial.failure, trial.attempts)}" if trial.failure else ""
+        cause = f" {failure(trial.failure, trial.attempts)}" if trial.failure else _broken(trial)
         state = "paused" if trial.paused else str(trial.state).lower()
         row.append(Text.assemble((state, STATE_STYLES[trial.state]), cause))
     return row
+
+
+def _broken(trial: TrialView) -> str:
+    return f", infeasible: not {', '.join(trial.broken)}" if trial.broken else ""
 
 
 def _columns(shown: tuple[TrialView, ...]) -> tuple[list[str], dict[str, Any]]:
@@ -155,6 +170,7 @@ def study_facts(study: Study) -> Table:
         ("state", study.state),
         ("objective", ", ".join(f"{direction} {metric}" for metric, direction in study.objectives.items())),
         ("trials", ", ".join(f"{count} {state}" for state, count in _counts(study).items()) or "none"),
+        *([("infeasible", _infeasible(study))] if study.infeasible else []),
         *(("best", f"{_scores(trial, study.objectives)} (trial {trial.number})") for trial in study.best[:5]),
         *_champion_rows(study.champion, study.objectives),
         ("folder", str(study.folder)),
@@ -162,6 +178,12 @@ def study_facts(study: Study) -> Table:
         ("disk", f"{size(used.total)}, {size(used.models)} of it the models of trials"),
     ]
     return facts(rows)
+
+
+def _infeasible(study: Study) -> str:
+    """Counts the trials that break each constraint."""
+    broken = Counter(name for trial in study.infeasible for name in trial.broken)
+    return f"{len(study.infeasible)} of these: " + ", ".join(f"{n} not {name}" for name, n in broken.items())
 
 
 def _counts(study: Study) -> dict[str, int]:

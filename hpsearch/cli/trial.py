@@ -55,6 +55,8 @@ def show(which: int, name: str | None, workdir: Path | None, *, as_json: bool) -
         ("folder", str(folder)),
         ("files", ", ".join(files) or "none"),
     ]
+    if trial.broken:
+        facts.insert(2, ("infeasible", f"not {', '.join(trial.broken)}"))
     if trial.failure is not None:
         facts.insert(2, ("failure", tables.failure(trial.failure, trial.attempts)))
     console.print(tables.facts(facts))

@@ -17,9 +17,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cloudpickle
@@ -38,6 +39,7 @@ def export(
     register: Callable[[], object] | None = None,
     expected: str | None = None,
     timeout_s: float | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> ExportResult | Failure:
     """Exports a model in a new process, without importing TensorFlow here.
 
@@ -48,6 +50,7 @@ def export(
         register: Called in the child before, to the same end; it is pickled by value. Default: nothing.
         expected: An `.npz` file of outputs that the model must give there, too; see `hpsearch.export.export`.
         timeout_s: The child is killed after so many seconds; None waits for ever.
+        environment: Variables that the child has besides this process's. Default: none.
 
     Returns:
         What `hpsearch.export.export` returns; a `Failure` of kind `crash` if the child dies, of kind
@@ -64,14 +67,14 @@ def export(
     with tempfile.TemporaryDirectory(prefix="hpsearch-export-") as folder:
         outcome = Path(folder, "outcome.json")
         log = Path(folder, "log.txt")
-        environment = {**os.environ, "TMPDIR": folder, "KERAS_BACKEND": "tensorflow"}
+        variables = {**os.environ, **environment, "TMPDIR": folder, "KERAS_BACKEND": "tensorflow"}
         with log.open("wb") as stream:
             child = subprocess.Popen(
                 [sys.executable, "-m", "hpsearch.export.child", str(outcome)],
                 stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=stream,
-                env=environment,
+                env=variables,
             )
             try:
                 child.communicate(json.dumps(request).encode(), timeout=timeout_s)

@@ -59,6 +59,8 @@ def choose(context: Context) -> tuple[StrategyName, str]:
         return "bayesian", "the budget counts trials"
     if context.parts > 1:
         return "bayesian", "trials of several trainings are not judged by their epochs"
+    if not context.per_epoch:
+        return "bayesian", "the objective is not known before a trial has ended"
     if context.epochs < FEWEST_EPOCHS:
         return "bayesian", f"trials of {context.epochs} epochs are too short to be stopped early"
     if not context.resumes:

@@ -9,7 +9,8 @@ the highest logarithm of expected improvement, among a spread of candidates and 
   may still be promoted.
 - How far a trial was trained is one coordinate more. Pruned and paused trials count with their best value, at
   their last epoch, and what is looked for is improvement at full length.
-- Infeasible trials count with the worst value so far; other failed trials with none.
+- Infeasible trials, those that break a constraint among them, count with the worst value so far; other
+  failed trials with none.
 - The first trials are a Sobol sequence.
 """
 

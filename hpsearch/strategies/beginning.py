@@ -20,6 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from hpsearch.legs import read_leg
+from hpsearch.trial_record import read_broken
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -96,7 +97,7 @@ def _is_welcome(
 
 def _shown(trial: FrozenTrial, sign: float) -> float | None:
     """Returns what a trial has shown, the lower the better: the same epochs of all where trials pause."""
-    if trial.state == TrialState.FAIL:
+    if trial.state == TrialState.FAIL or read_broken(trial):
         return math.inf
     value: float | None = None
     if (leg := read_leg(trial)) is not None:

@@ -51,11 +51,11 @@ def _ranked(name: str, workdir: Path, space: Space, objective: Objective, where:
     try:
         study = Study(find_study(name, workdir))
         theirs = next(iter(study.objectives.items()), None)
-        ranking = study.ranking if theirs else ()
+        ranking = tuple(trial for trial in study.ranking if trial.feasible) if theirs else ()
     except StudyError as error:
         raise StudyError(f"{where}: {error}") from None
     if not ranking:
-        raise StudyError(fault(where, f"study {name} has no complete trial"))
+        raise StudyError(fault(where, f"study {name} has no complete trial that is feasible"))
     if theirs != (objective.metric, objective.direction):
         metric, direction = theirs or ("", "")
         message = fault(

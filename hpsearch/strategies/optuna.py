@@ -30,6 +30,9 @@ SAMPLERS: Mapping[str, Callable[..., BaseSampler]] = {
 _GREEDY = {"tpe", "gp"}
 """They propose the most promising point, and must be told of those that fail."""
 
+_KNOW_CONSTRAINTS = {"tpe", "gp", "nsgaii", "nsgaiii"}
+"""They learn from how far a trial is beyond a constraint; others are shown the worst value instead."""
+
 _NEEDS = {"gp": ("torch", "pip install 'hpsearch[gp]'"), "cmaes": ("cmaes", "pip install cmaes")}
 
 
@@ -76,7 +79,9 @@ def create_sampler(
 
     def factory(seed: int) -> BaseSampler:
         sampler = constructor(**{**_settings(name, given, seed, context), **given})
-        return PenalisingSampler(sampler) if name in _GREEDY else sampler
+        if name not in _GREEDY and not context.constrained:
+            return sampler
+        return PenalisingSampler(sampler, knows_constraints=name in _KNOW_CONSTRAINTS)
 
     sampler = DistinctSampler(factory, context.seed)
     options.construct(lambda **_: sampler.probe(), given, where)

@@ -78,7 +78,14 @@ class ToySearch:
         section = {"name": self.strategy} if isinstance(self.strategy, str) else self.strategy
         space = toys.space(self.space)
         strategy = strategies.create(
-            StrategySection(**section), Context(space, ("maximize",), self.seed, self.toy.get("epochs", 3))
+            StrategySection(**section),
+            Context(
+                space,
+                ("maximize",),
+                self.seed,
+                self.toy.get("epochs", 3),
+                constrained=bool({"most_units", "least_accuracy"} & self.toy.keys()),
+            ),
         )
         plan = Plan(
             folder=self.folder,

@@ -87,6 +87,8 @@ def toy_trial(
     pause_s: float = 0.0,
     fail_every: int = 0,
     model_bytes: int = 0,
+    most_units: int | None = None,
+    least_accuracy: float | None = None,
     fate: Callable[[TrialSpec, Mapping[str, Value]], Failure | None] = lambda _spec, _params: None,
 ) -> Outcome:
     """Plays one trial: chooses values, reports `epochs` epochs, leaves `history.csv` in its folder.
@@ -100,6 +102,8 @@ def toy_trial(
         epochs: How many to report.
         pause_s: Seconds each takes.
         fail_every: Every so many trials one fails. Default: none.
+        most_units: A trial with more is not trained. Default: all are.
+        least_accuracy: A trial below it is infeasible when it has ended. Default: none is.
         model_bytes: Size of the file it leaves as `model.keras`. Default: it leaves none.
         fate: Called when the model stands: it may return a failure, hang, kill the process. Default: none.
     """
@@ -115,6 +119,11 @@ def toy_trial(
         return Failure(FailureKind.ERROR, "a toy that was asked to fail")
     if (failure := fate(job, params)) is not None:
         return failure
+    units, broken = float(params.get("units", 0)), {}
+    if most_units is not None:
+        broken["units"] = units / most_units - 1
+        if units > most_units:
+            return Result(params, {"units": units}, 0, 0, 0.0, pruned=True, constraints=broken)
     best, metrics, number = score(params), {}, 0
     state = Path(job.folder) / "state.npz"
     kept = int(state.read_text()) if state.exists() else 0
@@ -138,4 +147,6 @@ def toy_trial(
     files = ("history.csv", "model.keras") if model_bytes else ("history.csv",)
     if model_bytes:
         (Path(job.folder) / "model.keras").write_bytes(b"\0" * model_bytes)
-    return Result(params, metrics, epochs, number, epochs * pause_s, files=files)
+    if least_accuracy is not None:
+        broken["accuracy"] = least_accuracy - metrics["val_accuracy"]
+    return Result(params, metrics, epochs, number, epochs * pause_s, constraints=broken, files=files)

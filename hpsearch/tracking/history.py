@@ -36,6 +36,8 @@ class TrialRun:
     """Last values, by MLflow's names."""
     epochs: set[int] | None = field(default_factory=set)
     """Those that arrived; None: not looked up yet."""
+    feasible: bool = True
+    """Whether it breaks no constraint, as far as is known."""
     model_id: str | None = None
     is_champion: bool = False
 

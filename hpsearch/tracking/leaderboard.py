@@ -26,7 +26,7 @@ def leaderboard(
     names: Names,
     champion: Registration | None,
 ) -> str:
-    """Writes the best complete trials, best first, each with a link to its run.
+    """Writes the best complete trials, best first, infeasible ones last, each with a link to its run.
 
     Args:
         record: Of the study.
@@ -40,14 +40,16 @@ def leaderboard(
     errors = [names.fit(f"{metric}_se") for metric in record.objectives]
     sign = -1.0 if next(iter(record.objectives.values())) == "maximize" else 1.0
 
-    def cost(number: int) -> float:
+    def cost(number: int) -> tuple[bool, float]:
         value = sign * runs[number].metrics.get(columns[0], math.inf)
-        return math.inf if math.isnan(value) else value
+        return not runs[number].feasible, math.inf if math.isnan(value) else value
 
     complete = [number for number, run in runs.items() if run.state == TrialState.COMPLETE]
     ranked = sorted(complete, key=lambda number: (cost(number), number))[:LINES]
     objectives = ", ".join(f"{metric} ({direction})" for metric, direction in record.objectives.items())
     known = ", ".join(f"{count} {state.lower()}" for state, count in counts.items() if count)
+    if infeasible := sum(not run.feasible for run in runs.values()):
+        known += f", {infeasible} of them infeasible"
     lines = [
         f"**{record.strategy}** search for {objectives} on **{record.data.name}**: {known or 'no'} trials"
     ]
@@ -67,7 +69,8 @@ def leaderboard(
         epochs, seconds = (run.metrics.get(name, math.nan) for name in ("epochs", "duration_s"))
         params = ", ".join(f"{name}={_brief(value)}" for name, value in run.params.items())
         link = run_link(f"trial-{number:04d}", experiment_id, run.run_id)
-        cells = [str(place), link, *values, f"{epochs:.0f}", f"{seconds:.1f}", _cell(shorten(params, 300))]
+        rank = str(place) if run.feasible else "infeasible"
+        cells = [rank, link, *values, f"{epochs:.0f}", f"{seconds:.1f}", _cell(shorten(params, 300))]
         lines.append("| " + " | ".join(cells) + " |")
     return shorten("\n".join(lines), TAG_LENGTH)
 

@@ -61,4 +61,5 @@ def trial_note(
         where = f"over {described(outcome.parts)}"
     found = f": {', '.join(values)} {where}" if values else ""
     epochs = "1 epoch" if outcome.epochs == 1 else f"{outcome.epochs} epochs"
-    return f"**{state.capitalize()}** after {epochs}{found}.\n\n{about}"
+    broken = f" Infeasible: not {', '.join(outcome.broken)}." if outcome.broken else ""
+    return f"**{state.capitalize()}** after {epochs}{found}.{broken}\n\n{about}"

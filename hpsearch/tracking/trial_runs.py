@@ -157,6 +157,7 @@ class TrialRuns:
                 final |= {f"{name}_std": spread.std, f"{name}_se": spread.error}
             final |= {"epochs": outcome.epochs, "best_epoch": outcome.best_epoch}
             final["duration_s"] = outcome.duration_s
+            run.feasible = not outcome.broken
             for name, value in outcome.facts.items():
                 if _is_number(value):
                     final.setdefault(name, float(value))
@@ -208,7 +209,11 @@ class TrialRuns:
         }
         if isinstance(outcome, Result):
             facts = {name: value for name, value in outcome.facts.items() if not _is_number(value)}
-            return tags | {f"hpsearch.{name}": value for name, value in facts.items()}
+            tags |= {f"hpsearch.{name}": value for name, value in facts.items()}
+            if outcome.constraints:
+                tags["hpsearch.feasible"] = str(not outcome.broken).lower()
+                tags["hpsearch.broken"] = ", ".join(outcome.broken) or None
+            return tags
         return tags | {
             "hpsearch.failure_kind": str(outcome.kind),
             "hpsearch.failure_cause": outcome.cause,
@@ -266,6 +271,7 @@ class TrialRuns:
                 tags=dict(tags),
                 metrics=dict(run.data.metrics),
                 epochs=None,
+                feasible=tags.get("hpsearch.feasible") != "false",
                 is_champion=tags.get("hpsearch.champion") == "true",
             )
 

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+from hpsearch.deploy_metrics import epoch_objectives
 from hpsearch.errors import ObjectiveError, did_you_mean, fault
 from hpsearch.experiment import Experiment, ObjectiveSection
 from hpsearch.experiment_training import EarlyStopping
@@ -28,15 +29,15 @@ class Course:
     def __init__(self, experiment: Experiment, *, users_own: bool = False) -> None:
         self.epochs: list[Epoch] = []
         self.best: Epoch | None = None
-        """That with the best value of the first objective; the first of equals."""
-        self._objectives = experiment.objective
+        """That with the best value of the objective that leads; the first of equals."""
+        self._objectives = epoch_objectives(experiment)
         self._early_stopping = experiment.training.early_stopping
         self.users_own = users_own
         self._began = 0
 
     @property
     def lead(self) -> str:
-        """The first objective's metric."""
+        """The metric of the first objective that epochs report."""
         return self._objectives[0].metric
 
     def begin(self) -> None:

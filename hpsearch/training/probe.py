@@ -13,6 +13,7 @@ import numpy as np
 
 from hpsearch.datasets import load_data
 from hpsearch.datasets.data import Data
+from hpsearch.deploy_metrics import BEFORE_TRAINING, epoch_objectives
 from hpsearch.errors import ModelError, ObjectiveError, SpaceError, did_you_mean, fault
 from hpsearch.experiment import Experiment
 from hpsearch.files import write_text
@@ -20,6 +21,7 @@ from hpsearch.models.hdf5 import check_fits
 from hpsearch.space import Parameter, Space
 from hpsearch.training import distribution
 from hpsearch.training.compatibility import first_rows, try_input, try_step
+from hpsearch.training.deployed import score_names
 from hpsearch.training.explore import explore
 from hpsearch.training.fit import training_data
 from hpsearch.training.hyperparameters import overridden
@@ -65,7 +67,7 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
     metrics = tuple(dict.fromkeys((*names, *((RATE,) if prepared.reporting else ()), *metric_names(data))))
     if not prepared.custom_fit:
         # A missing objective is said where objectives are checked.
-        _check_monitors(prepared.callbacks, (*metrics, experiment.objective[0].metric))
+        _check_monitors(prepared.callbacks, (*metrics, epoch_objectives(experiment)[0].metric))
     return ProbeResult(
         space=Space(_fixed(experiment, _declared(experiment, data, prepared.hp.declared))),
         metrics=metrics,
@@ -73,6 +75,7 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
         data=data.summary(),
         parameters=int(parameters),
         versions=_versions(),
+        of_deployment=(*BEFORE_TRAINING, *score_names(data)),
     )
 
 

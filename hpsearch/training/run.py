@@ -5,7 +5,6 @@ run_trial(experiment, spec, channel) -> Result | Failure
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from hpsearch.datasets.text import vocabulary_of, write_vocabulary
 from hpsearch.training import distribution, record, runtime
 from hpsearch.training.charts import draw_curves
 from hpsearch.training.course import Course
+from hpsearch.training.deployed import Convert, Deployed, parameters_of
 from hpsearch.training.failures import failure_of
 from hpsearch.training.fit import fit, training_data
 from hpsearch.training.hyperparameters import chooser
@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     from hpsearch.training.prepare import Prepared
 
 
-def run_trial(experiment: Experiment, spec: TrialSpec, channel: Channel) -> Result | Failure:
+def run_trial(
+    experiment: Experiment, spec: TrialSpec, channel: Channel, convert: Convert | None = None
+) -> Result | Failure:
     """Trains one trial and leaves its files in its folder.
 
     The trial's value is that of its best epoch by the first objective; the weights of that epoch are
@@ -56,16 +58,19 @@ def run_trial(experiment: Experiment, spec: TrialSpec, channel: Channel) -> Resu
         experiment: What is searched.
         spec: Which trial.
         channel: The way to the driver: hyperparameters are asked for, epochs reported.
+        convert: Makes a file of a model, where a metric of that is an objective or constrained. Default: none
+            can be made.
 
     Returns:
-        The result, with `pruned` if the driver stopped it, `paused` if it came to the end of its leg; or why
-        there is none. Nothing is raised but what Python itself uses to end a thread.
+        The result, with `pruned` if the driver stopped it or it breaks a constraint before it is trained,
+        `paused` if it came to the end of its leg; or why there is none. Nothing is raised but what Python
+        itself uses to end a thread.
     """
     stage = _Stage()
     try:
         if (told := record.read_result(Path(spec.folder), experiment, spec)) is not None:
             return tell_again(*told, channel)
-        return _train(experiment, spec, channel, stage)
+        return _train(experiment, spec, channel, stage, convert)
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         return failure_of(error, stage.kind)
     finally:
@@ -79,7 +84,9 @@ class _Stage:
     kind: FailureKind = FailureKind.ERROR
 
 
-def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _Stage) -> Result:
+def _train(
+    experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _Stage, convert: Convert | None
+) -> Result:
     started_s = time.monotonic()
     folder = Path(spec.folder)
     record.forget_result(folder)
@@ -92,6 +99,12 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
     if not prepared.custom_fit:
         prepared = reuse_graphs(prepared)
     channel.built(dict(prepared.hp.values))
+    stage.kind = FailureKind.EXPORT
+    identity = record.identity(experiment, spec, ledger.chosen)
+    deployed = Deployed(experiment, data, folder, convert, identity)
+    deployed.before(prepared.model)
+    if deployed.refused:
+        return _refused(experiment, spec, ledger, prepared, deployed, started_s)
     stage.kind = FailureKind.ERROR
     course = Course(experiment, users_own=prepared.custom_fit)
     batch_size = prepared.batch_size or BATCH_SIZE
@@ -126,29 +139,65 @@ def _train(experiment: Experiment, spec: TrialSpec, channel: Channel, stage: _St
     params = dict(prepared.hp.values)
     if watch.paused:
         written = (record.write_params(folder, params), record.write_history(folder, course.epochs))
-        return _result(prepared, watch, metrics, written, started_s)
+        return _result(prepared, watch, deployed, metrics, written, started_s)
     files: tuple[str, ...] = _write(folder, watch, params)
     if vocabulary := vocabulary_of(data.preprocessing):
         files = (*files, write_vocabulary(folder / VOCABULARY, vocabulary))
     files += _own_files(prepared, data, folder)
-    result = _result(prepared, watch, metrics, files, started_s)
+    if not watch.pruned:
+        stage.kind = FailureKind.EXPORT
+        deployed.after(watch.model)
+        stage.kind = FailureKind.ERROR
+    result = _result(prepared, watch, deployed, metrics, files, started_s)
     record.write_result(folder, experiment, spec, ledger.chosen, course.epochs, result)
     forget_state(folder)
     return result
 
 
-def _result(
-    prepared: Prepared, watch: Watch, metrics: Mapping[str, float], files: tuple[str, ...], started_s: float
+def _refused(
+    experiment: Experiment,
+    spec: TrialSpec,
+    ledger: _Ledger,
+    prepared: Prepared,
+    deployed: Deployed,
+    started_s: float,
 ) -> Result:
+    """Ends a trial that breaks a constraint before it is trained."""
+    folder, params = Path(spec.folder), dict(prepared.hp.values)
+    result = Result(
+        params=params,
+        metrics=dict(deployed.metrics),
+        epochs=0,
+        best_epoch=0,
+        duration_s=time.monotonic() - started_s,
+        pruned=True,
+        constraints=deployed.violations,
+        facts=_facts(prepared, prepared.model),
+        files=(record.write_params(folder, params),),
+    )
+    record.write_result(folder, experiment, spec, ledger.chosen, (), result)
+    return result
+
+
+def _result(
+    prepared: Prepared,
+    watch: Watch,
+    deployed: Deployed,
+    metrics: Mapping[str, float],
+    files: tuple[str, ...],
+    started_s: float,
+) -> Result:
+    whole = not (watch.pruned or watch.paused)
     return Result(
         params=dict(prepared.hp.values),
-        metrics=metrics,
+        metrics={**deployed.metrics, **metrics},
+        constraints=deployed.violations_of(metrics) if whole else deployed.violations,
         epochs=len(watch.course.epochs),
         best_epoch=watch.course.best.number if watch.course.best else 0,
         duration_s=time.monotonic() - started_s,
         pruned=watch.pruned,
         paused=watch.paused,
-        facts=_facts(prepared, watch),
+        facts=_facts(prepared, watch.model),
         files=files,
     )
 
@@ -179,11 +228,11 @@ def _kept_state(
         state.close()
 
 
-def _facts(prepared: Prepared, watch: Watch) -> dict[str, Value]:
-    known: dict[str, Value] = {"parameters": sum(math.prod(weight.shape) for weight in watch.model.weights)}
+def _facts(prepared: Prepared, model: keras.Model) -> dict[str, Value]:
+    known: dict[str, Value] = {"parameters": parameters_of(model)}
     if prepared.batch_size is not None:
         known["batch_size"] = prepared.batch_size
-    return known | runtime.facts() | {"devices": distribution.devices(watch.model)}
+    return known | runtime.facts() | {"devices": distribution.devices(model)}
 
 
 class _Ledger:

@@ -42,17 +42,30 @@ def write_samples(folder: Path, model: keras.Model, data: Data) -> None:
         data: Gives the rows: of the test split the first ones, of the training split some by chance. A
             stateful model's are in the order in which it sees them.
     """
-    test, train = arranged(model, data.test), arranged(model, data.train)
-    count = _rows(test, TEST_ROWS)
-    _write(folder / SAMPLES_FILE, samples_of(model, test, count))
-    _write(folder / TRUTH_FILE, _truth(data, test.select(slice(count))))
+    write_rows(folder, model, data, data.test, TEST_ROWS)
+    before = data.preprocessing
+    if isinstance(before, keras.Model) and not vocabulary_of(before):  # a vocabulary is a file of its own
+        write_text(folder / PREPROCESSING_FILE, before.to_json(indent=2))
+
+
+def write_rows(folder: Path, model: keras.Model, data: Data, split: Split, most: int) -> None:
+    """Writes the files but for the preprocessing.
+
+    Args:
+        folder: Where to.
+        model: Its inputs' names and types are read.
+        data: The split is of it; gives the training rows.
+        split: The samples are its first rows.
+        most: How many at most.
+    """
+    judged, train = arranged(model, split), arranged(model, data.train)
+    count = _rows(judged, most)
+    _write(folder / SAMPLES_FILE, samples_of(model, judged, count))
+    _write(folder / TRUTH_FILE, _truth(data, judged.select(slice(count))))
     drawn = np.arange(_rows(train, TRAINING_ROWS))
     if fixed_batch(model) is None:  # else their order counts
         drawn = np.sort(np.random.default_rng(0).permutation(len(train))[: len(drawn)])
     _write(folder / CALIBRATION_FILE, samples_of(model, train.select(drawn), len(drawn)))
-    before = data.preprocessing
-    if isinstance(before, keras.Model) and not vocabulary_of(before):  # a vocabulary is a file of its own
-        write_text(folder / PREPROCESSING_FILE, before.to_json(indent=2))
 
 
 def samples_of(model: keras.Model, split: Split, count: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras.optimizers import schedules
 
+from hpsearch.deploy_metrics import epoch_objectives
 from hpsearch.errors import ModelError, ObjectiveError, fault
 from hpsearch.models.compiled import inner_optimizer
 from hpsearch.objective import infer_direction, resolve
@@ -126,13 +127,14 @@ def make_plateau(experiment: Experiment) -> keras.callbacks.ReduceLROnPlateau:
     """Makes the callback that reduces the learning rate when a metric no longer improves.
 
     Args:
-        experiment: Its first objective is watched, unless `training.schedule` says otherwise.
+        experiment: The first objective that epochs report is watched, unless `training.schedule` says
+            otherwise.
 
     Raises:
         ObjectiveError: Whether the metric is to fall or to rise is not known.
     """
     arguments = arguments_of(experiment.training.schedule, "plateau")
-    lead = experiment.objective[0]
+    lead = epoch_objectives(experiment)[0]
     metric = arguments.get("monitor", lead.metric)
     direction = infer_direction(metric) if metric != lead.metric else resolve(lead).direction
     mode = arguments.get("mode") or {"minimize": "min", "maximize": "max", None: None}[direction]

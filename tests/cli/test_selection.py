@@ -4,7 +4,8 @@ from datetime import datetime
 
 import pytest
 
-from hpsearch.cli.selection import Condition, Selection
+from hpsearch.cli.selection import Selection
+from hpsearch.conditions import Condition
 from hpsearch.errors import UsageError
 from hpsearch.trial import Failure, FailureKind, TrialState
 from hpsearch.trial_view import TrialView
@@ -66,17 +67,17 @@ def test_order(sort, numbers):
     ("selection", "message"),
     [
         (
-            lambda: Selection((Condition.parse("unit>3"),)),
+            lambda: Selection((Condition.parse("unit>3", "--filter"),)),
             r"--filter: no such name; expected trial, state, .*; received unit. Did you mean `units`\?",
         ),
         (lambda: Selection(sort="-val_loss"), r"--sort: no such name; .*received val_loss"),
         (lambda: Selection(columns=("units", "unts")), r"--columns: no such name; .*Did you mean `units`"),
         (
-            lambda: Selection((Condition.parse("units>many"),)),
+            lambda: Selection((Condition.parse("units>many", "--filter"),)),
             r"--filter: `units` is a number; expected a number; received many",
         ),
         (
-            lambda: Selection((Condition.parse("units"),)),
+            lambda: Selection((Condition.parse("units", "--filter"),)),
             r"--filter: not a condition; expected NAME, one of <= .*; received units",
         ),
     ],

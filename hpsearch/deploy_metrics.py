@@ -1,0 +1,41 @@
+"""Metrics of what will be deployed: which there are, and which of them an experiment asks for.
+
+    parameters            weights of the model, counted one by one     \\
+    tflite_size_kib       size of the exported file                     known before a trial is trained
+    tflite_latency_ms     median time of one row, one thread           /
+    tflite_accuracy, ...  scores of the exported file on the validation rows
+
+They are objectives and constraints like any other metric, under these names. A file is only made where one of
+its metrics is asked for; its format is `Experiment.tflite_format`.
+"""
+
+from __future__ import annotations
+
+from hpsearch.experiment import Experiment, ObjectiveSection
+from hpsearch.experiment_constraints import Constraint
+
+PARAMETERS, SIZE, LATENCY = "parameters", "tflite_size_kib", "tflite_latency_ms"
+BEFORE_TRAINING = (PARAMETERS, SIZE, LATENCY)
+OF_FILE = "tflite_"
+"""Prefix of the metrics of the file."""
+
+
+def is_of_deployment(metric: str) -> bool:
+    """Whether a metric is one of what will be deployed, which no epoch reports."""
+    return metric == PARAMETERS or metric.startswith(OF_FILE)
+
+
+def wanted(experiment: Experiment) -> frozenset[str]:
+    """Returns the metrics of what will be deployed that an experiment's objectives and constraints name."""
+    constrained = (Constraint.parse(text).metric for text in experiment.search.constraints or ())
+    named = (*(section.metric for section in experiment.objective), *constrained)
+    return frozenset(filter(is_of_deployment, named))
+
+
+def epoch_objectives(experiment: Experiment) -> tuple[ObjectiveSection, ...]:
+    """Returns the objectives that epochs report, of which the first tells the best epoch.
+
+    Where there is none, that is `val_loss`.
+    """
+    reported = tuple(each for each in experiment.objective if not is_of_deployment(each.metric))
+    return reported or (ObjectiveSection(metric="val_loss"),)
