@@ -5,6 +5,7 @@ A reader, or a run that continues after a power cut, sees the old file or the ne
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -79,6 +80,16 @@ def size_of(path: Path) -> int:
     """Returns the bytes of a file, or of all files in a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def sha256_of(path: Path) -> str:
+    """Returns the digest of a file; of a folder that of its files' names and digests, in their order."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        listed = "".join(f"{file.relative_to(path).as_posix()} {sha256_of(file)}\n" for file in files)
+        return hashlib.sha256(listed.encode()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_text(target: str | os.PathLike[str], text: str) -> None:

@@ -32,6 +32,8 @@ SAMPLES_FILE, TRUTH_FILE, CALIBRATION_FILE = "samples.npz", "truth.npz", "calibr
 """Beside a test evaluation: test rows, what is true of them, and training rows."""
 PREPROCESSING_FILE = "preprocessing.json"
 """There: the Keras layers, with their statistics, that made a table's columns the model's inputs."""
+VOCABULARY_FILE = "vocabulary.txt"
+"""In a trial's folder: a text model's tokens by their ids. Beside an export it is called after the file."""
 ONLY_OUTPUT = "output"
 """Name, among what is true, of the target of a model with one output."""
 STATE_FILES = "state*.npz"

@@ -55,15 +55,25 @@ def fit(
         parts.append(keras.ops.reshape(lookup(inputs[name]), (-1, len(vocabulary) + 1)))
     for place, name in enumerate(texts):
         inputs[name] = keras.Input((), dtype="string", name=_tensor(name))
-        words = keras.layers.TextVectorization(
-            max_tokens=MAX_TOKENS, output_mode="tf_idf", name=f"encode_text_{place}"
-        )
-        words.adapt(x[name])
+        words = _tf_idf(x[name], f"encode_text_{place}")
         parts.append(keras.ops.reshape(words(inputs[name]), (-1, words.vocabulary_size())))
     features = parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="encode_row")(parts)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a tensor is not named as its column, where Keras refuses that
         return keras.Model(inputs, features, name="preprocessing")
+
+
+def _tf_idf(texts: Array, name: str) -> keras.layers.Layer:
+    """Learns the words of a column; what is learned is in the layer's configuration, and so in any record."""
+    learned = keras.layers.TextVectorization(max_tokens=MAX_TOKENS, output_mode="tf_idf", name=name)
+    learned.adapt(texts)
+    words = [str(word) for word in learned.get_vocabulary()[1:]]
+    if not words:
+        return learned
+    weights = keras.ops.convert_to_numpy(learned(np.array(words, object))).max(axis=1)  # of each word, alone
+    return keras.layers.TextVectorization(
+        vocabulary=words, idf_weights=weights.tolist(), output_mode="tf_idf", name=name
+    )
 
 
 def _tensor(column: str) -> str:

@@ -21,7 +21,6 @@ from hpsearch.datasets.data import Arrays
 from hpsearch.errors import DataError, fault
 from hpsearch.files import write_text
 
-FILE = "vocabulary.txt"
 READING = (
     "lower case, without punctuation, split at white space; a token's id is its line, counted from 0; "
     "unknown words are 1, the rest of a row is 0"

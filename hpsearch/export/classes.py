@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from hpsearch.export.samples import Array
 
-Decide = Callable[[Array], Array]
-"""From outputs, `(rows, ..., units)`, to class numbers, `(rows, ...)`, or a yes or no a unit."""
+
+@dataclass(frozen=True)
+class Decision:
+    """How classes are read off an output: the largest unit, or those above a threshold.
+
+    Attributes:
+        above: The threshold. Default: the largest unit is the class.
+    """
+
+    above: float | None = None
+
+    def __call__(self, output: Array) -> Array:
+        """From outputs, `(rows, ..., units)`, to class numbers, `(rows, ...)`, or a yes or no a unit."""
+        return np.asarray(output.argmax(axis=-1) if self.above is None else output > self.above)
+
+    def rule(self) -> dict[str, object]:
+        """Returns it in words that a record keeps."""
+        return {"largest": True} if self.above is None else {"above": self.above}
+
 
 _CLASSIFIES = ("crossentropy", "hinge", "focal")
 _EACH_UNIT_FOR_ITSELF = ("binary", "sigmoid")
 
 
-def decision(output: Array, *, task: str | None, loss: str) -> Decide | None:
+def decision(output: Array, *, task: str | None, loss: str) -> Decision | None:
     """Returns how an output's classes are read off: the largest unit, or those above a threshold.
 
     Args:
@@ -38,6 +55,5 @@ def decision(output: Array, *, task: str | None, loss: str) -> Decide | None:
     if not classifies:
         return None
     if several and not any(part in loss for part in _EACH_UNIT_FOR_ITSELF):
-        return lambda values: values.argmax(axis=-1)
-    threshold = 0.5 if probabilities else 0.0
-    return lambda values: values > threshold
+        return Decision()
+    return Decision(above=0.5 if probabilities else 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from hpsearch.errors import DataError, ExportError, HpsearchError, ModelError, UsageError, fault
 from hpsearch.export import formats, keras_file, record
 from hpsearch.export import samples as samples_file
+from hpsearch.export.classes import Decision
 from hpsearch.export.endpoint import Endpoint, open_endpoint
 from hpsearch.export.formats import Attempt, Format, Runner
 from hpsearch.export.quality import quality_of
@@ -32,6 +33,8 @@ class _Proven:
     attempt: Attempt
     runner: Runner
     comparison: Comparison
+    classes: Mapping[str, Decision]
+    """How they are read off, for each output that tells some."""
     refused: tuple[str, ...]
     """What came of the attempts before."""
 
@@ -72,7 +75,14 @@ def deliver(
             speed=_measured(form, endpoint, proven.attempt, file) if job.measure else None,
         )
         record.write(
-            result, job, file=file, runner=proven.runner, comparison=comparison, refused=proven.refused
+            result,
+            job,
+            file=file,
+            runner=proven.runner,
+            comparison=comparison,
+            samples=endpoint.samples,
+            classes=proven.classes,
+            refused=proven.refused,
         )
     return result
 
@@ -131,7 +141,7 @@ def _prove(form: Format, endpoint: Endpoint, job: Export, file: Path) -> _Proven
         except (ExportError, ModelError) as refusal:
             refusals.append((attempt, refusal))
         else:
-            return _Proven(attempt, runner, comparison, tuple(_reasons(refusals)))
+            return _Proven(attempt, runner, comparison, quality.classes, tuple(_reasons(refusals)))
     raise ExportError(_all_refused(refusals, job.target)) from refusals[-1][1]
 
 

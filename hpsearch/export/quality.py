@@ -9,7 +9,7 @@ import numpy as np
 
 from hpsearch.export import keras_file
 from hpsearch.export import samples as samples_file
-from hpsearch.export.classes import Decide, decision
+from hpsearch.export.classes import Decision, decision
 from hpsearch.export.endpoint import Endpoint
 from hpsearch.export.samples import Array, Arrays, rows_of, take
 from hpsearch.export.signature import clean
@@ -30,7 +30,7 @@ class Quality:
         truth: Class numbers or amounts, by output; empty when nothing is known.
     """
 
-    classes: Mapping[str, Decide]
+    classes: Mapping[str, Decision]
     truth: Arrays
 
     def scores(self, outputs: Arrays) -> Scores:

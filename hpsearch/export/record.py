@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hpsearch.datasets.text import FILE as VOCABULARY
 from hpsearch.datasets.text import READING
 from hpsearch.export import formats
+from hpsearch.export.classes import Decision
 from hpsearch.export.formats import Runner
+from hpsearch.export.samples import Array, Arrays
 from hpsearch.export.signature import Tensor
 from hpsearch.export.verify import Comparison
-from hpsearch.files import write_bytes, write_text
-from hpsearch.trial import PREPROCESSING_FILE, Export, ExportResult
+from hpsearch.files import sha256_of, write_bytes, write_text
+from hpsearch.trial import PREPROCESSING_FILE, VOCABULARY_FILE, Export, ExportResult
 
 
 def write(
@@ -28,6 +29,8 @@ def write(
     file: Path,
     runner: Runner,
     comparison: Comparison,
+    samples: Arrays,
+    classes: Mapping[str, Decision],
     refused: tuple[str, ...] = (),
 ) -> None:
     """Writes the record beside the target, and the vocabulary of a model that reads text.
@@ -40,18 +43,23 @@ def write(
         file: The file, perhaps not yet in its place.
         runner: The file, opened: its signature.
         comparison: How far it is from Keras.
+        samples: What it was compared on, by input.
+        classes: How the classes are read off, for each output that tells some.
         refused: What came of the attempts before the one that gave the file.
     """
     record: dict[str, Any] = {
         "file": Path(job.target).name,
         "format": result.format,
         "size_bytes": result.size_bytes,
-        "sha256": _sha256(file),
+        "sha256": sha256_of(file),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": {"file": Path(job.model).name, "sha256": _sha256(Path(job.model))},
+        "model": {"file": Path(job.model).name, "sha256": sha256_of(Path(job.model))},
         "source": dict(job.source),
-        "inputs": [_signature(tensor) for tensor in runner.inputs],
-        "outputs": [_signature(tensor) for tensor in runner.outputs],
+        "inputs": [_signature(tensor) | _range(samples[tensor.name]) for tensor in runner.inputs],
+        "outputs": [
+            _signature(tensor) | ({"classes": classes[tensor.name].rule()} if tensor.name in classes else {})
+            for tensor in runner.outputs
+        ],
         "class_names": list(job.class_names),
         "comparison": {"samples": result.samples, **_limits(job), **asdict(comparison)},
         "speed": asdict(result.speed) if result.speed else None,
@@ -60,8 +68,8 @@ def write(
         "refused": list(refused),
         "versions": versions(job.format),
     }
-    if (vocabulary := Path(job.model).with_name(VOCABULARY)).is_file():
-        beside = Path(f"{job.target}.{VOCABULARY}")
+    if (vocabulary := Path(job.model).with_name(VOCABULARY_FILE)).is_file():
+        beside = Path(f"{job.target}.{VOCABULARY_FILE}")
         write_bytes(beside, vocabulary.read_bytes())
         record["vocabulary"] = {"file": beside.name, "reading": READING}
     if (before := Path(job.samples).with_name(PREPROCESSING_FILE)).is_file():
@@ -92,18 +100,13 @@ def versions(fmt: str) -> dict[str, str]:
     }
 
 
+def _range(array: Array) -> dict[str, list[float]]:
+    """Returns the least and the largest value: on which scale the model takes its inputs."""
+    return {"range": [float(array.min()), float(array.max())]}
+
+
 def _signature(tensor: Tensor) -> dict[str, Any]:
     described: dict[str, Any] = {"name": tensor.name, "shape": list(tensor.shape), "dtype": tensor.dtype}
     if tensor.scale is not None:
         described |= {"scale": tensor.scale, "zero_point": tensor.zero_point}
     return described
-
-
-def _sha256(path: Path) -> str:
-    """Returns the digest of a file; of a folder that of its files' names and digests, in their order."""
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        listed = "".join(f"{file.relative_to(path).as_posix()} {_sha256(file)}\n" for file in files)
-        return hashlib.sha256(listed.encode()).hexdigest()
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.tracking import Champion, StudyRecord
 from hpsearch.tracking.messages import Crown
+from hpsearch.trial import VOCABULARY_FILE
 from hpsearch.variants import comparisons
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def upload_champion(client: MlflowClient, run_id: str, model_id: str, champion: 
             if (folder / name).is_file():
                 client.log_artifact(run_id, str(folder / name), str(Path("test") / Path(name).parent))
     for export in champion.exports:
-        for path in (export.path, f"{export.path}.json"):  # the file, and the record of what it is
+        # The file, the record of what it is, and the vocabulary of a model of text.
+        for path in (export.path, f"{export.path}.json", f"{export.path}.{VOCABULARY_FILE}"):
             if Path(path).is_file():
                 client.log_artifact(run_id, path, "export")
                 client.log_model_artifact(model_id, path, "export")

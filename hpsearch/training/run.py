@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from hpsearch.datasets import load_data
-from hpsearch.datasets.text import FILE as VOCABULARY
 from hpsearch.datasets.text import vocabulary_of, write_vocabulary
 from hpsearch.training import distribution, record, runtime
 from hpsearch.training.charts import draw_curves
@@ -34,7 +33,7 @@ from hpsearch.training.state import StateKeeper, forget_state
 from hpsearch.training.tensorboard import tensorboard
 from hpsearch.training.validation import validation, validation_after
 from hpsearch.training.watch import PrunedError, Watch
-from hpsearch.trial import MODEL_FILE, Epoch, Failure, FailureKind, Result, TrialSpec, Value
+from hpsearch.trial import MODEL_FILE, VOCABULARY_FILE, Epoch, Failure, FailureKind, Result, TrialSpec, Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,7 +141,7 @@ def _train(
         return _result(prepared, watch, deployed, metrics, written, started_s)
     files: tuple[str, ...] = _write(folder, watch, params)
     if vocabulary := vocabulary_of(data.preprocessing):
-        files = (*files, write_vocabulary(folder / VOCABULARY, vocabulary))
+        files = (*files, write_vocabulary(folder / VOCABULARY_FILE, vocabulary))
     files += _own_files(prepared, data, folder)
     if not watch.pruned:
         stage.kind = FailureKind.EXPORT
