@@ -78,7 +78,7 @@ def view(number, *values, parameters=10):
     mean = sum(values) / len(values)
     return TrialView(
         number, TrialState.COMPLETE, {}, (mean,), {"val_accuracy": mean}, 4, 0, 1.0, None,
-        parts=results(*values, folds=len(values)), parameters=parameters,
+        parts=results(*values, folds=len(values)), facts={"parameters": parameters},
     )  # fmt: skip
 
 

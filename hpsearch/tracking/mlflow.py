@@ -192,4 +192,4 @@ def is_outage(error: Exception) -> bool:
     status = getattr(error, "get_http_status_code", None)
     if status is not None:
         return status() not in (400, 404, 405, 409, 413, 422)
-    return isinstance(error, OSError)
+    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)  # of ours: it is gone
