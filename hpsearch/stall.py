@@ -29,8 +29,7 @@ def trials_since_best(trials: Sequence[FrozenTrial], directions: Mapping[str, st
     """Counts the trials after the best one that have ended well, or paused; those that failed do not count.
 
     Of several objectives the best one is the latest on the Pareto front; infeasible trials are never better.
-    It follows from the study alone, so
-    a search that was interrupted knows it too.
+    It follows from the study alone, so a search that was interrupted knows it too.
 
     Args:
         trials: Of the study.

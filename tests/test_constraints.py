@@ -2,7 +2,10 @@
 
 from collections import Counter
 
+import optuna
 import pytest
+from optuna.study import StudyDirection
+from optuna.trial import TrialState as OptunaState
 
 from hpsearch.constraints import check_constraints, constraints_of, require, violations
 from hpsearch.driver import End
@@ -11,6 +14,8 @@ from hpsearch.experiment import Experiment
 from hpsearch.experiment_constraints import Constraint
 from hpsearch.hopeless import MOST_REFUSED
 from hpsearch.listener import Listener
+from hpsearch.stall import trials_since_best
+from hpsearch.strategies.penalty import penalised
 from hpsearch.testing.searching import ToySearch
 from hpsearch.trial import TrialState
 
@@ -248,3 +253,44 @@ def test_the_best_of_those_that_meet_conditions(tmp_path):
         UsageError, match=r"no trial that is complete and feasible .*expected units<=1 and epochs>0"
     ):
         study.best_at("units<=1", "epochs>0")
+
+
+def _ended(number, value, state=TrialState.COMPLETE, **constraints):
+    kinds = {TrialState.COMPLETE: OptunaState.COMPLETE, TrialState.PRUNED: OptunaState.PRUNED}
+    values = {"value": value} if state is TrialState.COMPLETE else {}
+    trial = optuna.trial.create_trial(
+        state=kinds[state],
+        params={"x": 0.5},
+        distributions={"x": optuna.distributions.FloatDistribution(0, 1)},
+        constraints=constraints,
+        **values,
+    )
+    trial.number = number
+    return trial
+
+
+def test_infeasible_trials_are_no_better_ones_to_wait_for():
+    trials = [_ended(0, 0.5, c=-1.0), _ended(1, 0.9, c=1.0), _ended(2, 0.4, c=-1.0)]
+    assert trials_since_best(trials, {"a": "maximize"}) == 2
+    assert trials_since_best(trials[1:2], {"a": "maximize"}) == 1  # a search with `patience` alone ends
+
+
+def test_samplers_are_shown_every_constraint_of_every_infeasible_trial_in_one_order():
+    trials = [
+        _ended(0, 0.5, a=-1.0, b=0.2),
+        _ended(1, 0.9, a=-0.5, b=-0.1),
+        _ended(2, None, TrialState.PRUNED, b=3.0),
+        _ended(3, None, TrialState.PRUNED),
+    ]
+    shown = penalised(trials, [StudyDirection.MAXIMIZE], knows_constraints=True)
+    assert [list(each.constraints.items()) for each in shown] == [
+        [("a", -1.0), ("b", 0.2)],
+        [("a", -0.5), ("b", -0.1)],
+        [("a", 0.0), ("b", 3.0)],
+        [],
+    ]
+    assert [each.values for each in shown] == [[0.5], [0.9], [0.5], None]
+    assert trials[2].state == OptunaState.PRUNED  # what the study holds is not touched
+    others = penalised(trials, [StudyDirection.MAXIMIZE])
+    assert [each.values for each in others] == [[0.5], [0.9], [0.5], None]
+    assert others[0].constraints == {}

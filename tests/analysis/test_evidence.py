@@ -75,8 +75,11 @@ def test_several_amounts_a_row_and_no_champion_have_none(tmp_path):
     assert metric_intervals(_study(tmp_path / "elsewhere")) == {}
 
 
-def _ranking(*values):
-    return [SimpleNamespace(number=number, values=(value,)) for number, value in enumerate(values)]
+def _ranking(*values, feasible=99):
+    return [
+        SimpleNamespace(number=number, values=(value,), feasible=number < feasible)
+        for number, value in enumerate(values)
+    ]
 
 
 def test_trials_that_differ_by_less_than_the_noise(tmp_path):
@@ -90,6 +93,7 @@ def test_of_other_metrics_nothing_is_claimed(tmp_path):
     objectives = {"val_f1_macro": "maximize"}
     assert told_apart(_study(tmp_path, ranking=_ranking(0.9, 0.8), objectives=objectives)) is None
     assert told_apart(_study(tmp_path, ranking=_ranking(0.9))) is None
+    assert told_apart(_study(tmp_path, ranking=_ranking(0.9, 0.95, feasible=1))) is None
 
 
 def test_how_much_the_validation_flatters(tmp_path):
