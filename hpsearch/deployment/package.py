@@ -53,7 +53,7 @@ def write_package(
     check_output(output, force=force)
     files = _contents(verified, with_c_array=with_c_array)
     try:
-        if output.is_dir() and any(output.iterdir()):
+        if output.is_dir():
             for name in (
                 DESCRIPTION,
                 *_C_ARRAY,

@@ -35,15 +35,26 @@ def open_model(
         UsageError: There is nothing of that name, or something else than a model.
         ExportError: The file is not the one that was verified.
     """
-    path = Path(target) if target is not None else None
-    if path is not None and (path / DESCRIPTION).is_file():
-        return _packaged(path)
-    if path is not None and path.suffix == ".tflite":
-        return _opened(open_verified(path))
-    if target is not None and target.startswith(PREFIX):
+    if target is None:
+        return _opened(of_study(_study(None, workdir), trial=trial, fmt=fmt))
+    if (Path(target) / DESCRIPTION).is_file():
+        _refuse_choice(target, trial=trial, fmt=fmt)
+        return _packaged(Path(target))
+    if Path(target).suffix == ".tflite":
+        _refuse_choice(target, trial=trial, fmt=fmt)
+        return _opened(open_verified(Path(target)))
+    if target.startswith(PREFIX):
+        _refuse_choice(target, trial=trial)
         with tempfile.TemporaryDirectory(prefix="hpsearch-serve-") as folder:
             return _opened(download(target, Path(folder), uri=uri, fmt=fmt))
     return _opened(of_study(_study(target, workdir), trial=trial, fmt=fmt))
+
+
+def _refuse_choice(target: str, *, trial: int | None, fmt: str | None = None) -> None:
+    for option, value in (("--trial", trial), ("--format", fmt)):
+        if value is not None:
+            what = "there is nothing to choose from: this is a single model"
+            raise UsageError(fault(f"{option} {value}", what, received=target))
 
 
 def _opened(verified: Verified) -> Model:

@@ -67,6 +67,8 @@ def test_help_names_every_command(capsys):
         "trials",
         "best",
         "export",
+        "package",
+        "serve",
         "ui",
         "dashboard",
         "models",

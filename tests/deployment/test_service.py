@@ -396,6 +396,11 @@ def test_a_registered_model_of_text_brings_its_vocabulary(texts, deployed, monke
         ),
         (["pictures", "--trial", "9"], "trial 9 left no model"),
         (["nothing"], "there is no study `nothing`"),
+        (
+            ["models:/x@champion", "--trial", "3"],
+            "--trial 3: there is nothing to choose from: .*models:/x@champion",
+        ),
+        (["x.tflite", "--format", "int8"], "--format int8: there is nothing to choose from"),
         (["nothing.tflite"], "the file does not exist; expected an exported `.tflite` file"),
         (["pictures", "--port", "0"], "hpsearch serve: --port:"),
         (["pictures", "--host", "256.0.0.1"], "port 8000 of 256.0.0.1 cannot be used"),

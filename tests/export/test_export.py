@@ -131,8 +131,12 @@ def test_record_says_what_the_file_is(network):
     record = json.loads(Path(f"{job.target}.json").read_text())
     assert record["sha256"] == hashlib.sha256(Path(job.target).read_bytes()).hexdigest()
     assert record["size_bytes"] == result.size_bytes
-    assert record["inputs"] == [{"name": "input_0", "shape": [None, 8], "dtype": "float32"}]
-    assert record["outputs"] == [{"name": "output_0", "shape": [None, 3], "dtype": "float32"}]
+    with np.load(job.samples) as samples:
+        scale = [float(samples["x"].min()), float(samples["x"].max())]
+    assert record["inputs"] == [{"name": "input_0", "shape": [None, 8], "dtype": "float32", "range": scale}]
+    assert record["outputs"] == [
+        {"name": "output_0", "shape": [None, 3], "dtype": "float32", "classes": {"largest": True}}
+    ]
     assert record["class_names"] == ["cat", "dog", "fox"]
     assert record["comparison"]["samples"] == result.samples == 9
     assert record["comparison"]["largest"] == result.largest_difference
