@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from hpsearch.channel import Channel
 from hpsearch.errors import ModelError
@@ -26,7 +27,12 @@ def perform(experiment: Experiment, job: Job, channel: Channel) -> Outcome:
         case TrialSpec():
             from hpsearch.training.run import run_trial
 
-            return run_trial(experiment, job, channel)
+            if not experiment.tracking.system_metrics:
+                return run_trial(experiment, job, channel)
+            from hpsearch.training.system_metrics import sampled
+
+            with sampled(Path(job.folder)):
+                return run_trial(experiment, job, channel)
         case Probe():
             from hpsearch.training import runtime
             from hpsearch.training.probe import probe

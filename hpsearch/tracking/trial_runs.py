@@ -8,8 +8,10 @@ complete.
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from hpsearch.tracking.entities import Names, origin, to_dataset, to_metrics, to
 from hpsearch.tracking.messages import Finish, Interrupt, Message, Start
 from hpsearch.tracking.models import log_model
 from hpsearch.tracking.notes import NOTE, run_link, trial_note
-from hpsearch.trial import MODEL_FILE, Epoch, Result, TrialSpec, TrialState, Value
+from hpsearch.trial import MODEL_FILE, SYSTEM_FILE, Epoch, Result, TrialSpec, TrialState, Value
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 BEST = "best_"
 """Prefix of the metrics of a trial's best epoch. The plain name is the series over the epochs, of which
 MLflow shows the last value: not the one the trial is judged by."""
+SYSTEM = "system/"
+"""Prefix of what MLflow's interface shows as system metrics."""
 _ALWAYS_KEPT = ("params.json", "history.csv", "log.txt")
 
 
@@ -43,6 +47,8 @@ class TrialRun:
     """Last values, by MLflow's names."""
     epochs: set[int] | None = field(default_factory=set)
     """Those that arrived; None: not looked up yet."""
+    samples_sent: int = 0
+    """Bytes of `SYSTEM_FILE` that arrived; what is sent again is there once, being the same."""
     model_id: str | None = None
     is_champion: bool = False
 
@@ -72,6 +78,7 @@ class TrialRuns:
         self._record = record
         self._names = names
         self._study = run_link(record.name, experiment_id, parent_id)
+        self._trials = Path(record.folder) / "trials"
         self._tried: set[int] = set()
         self.runs: dict[int, TrialRun] = {}
 
@@ -138,6 +145,19 @@ class TrialRuns:
         if metrics := self._series(new):
             self._client.log_batch(run.run_id, metrics=metrics)
             self._arrived(run).update(each.number for each in new)
+        self._log_samples(number)
+
+    def _log_samples(self, number: int) -> None:
+        """Sends what the trial's worker has sampled meanwhile."""
+        run = self.runs[number]
+        samples, end = read_samples(self._trials / f"{number:04d}" / SYSTEM_FILE, run.samples_sent)
+        if metrics := [
+            metric
+            for step, at_s, values in samples
+            for metric in to_metrics(values, self._names, step=step, at_s=at_s)
+        ]:
+            self._client.log_batch(run.run_id, metrics=metrics)
+        run.samples_sent = end
 
     def _missing_epochs(self, run: TrialRun, epochs: Sequence[Epoch]) -> list[Epoch]:
         arrived = self._arrived(run)
@@ -190,6 +210,7 @@ class TrialRuns:
             if (folder / name).is_file():
                 where = str(Path(name).parent)
                 self._client.log_artifact(run.run_id, str(folder / name), None if where == "." else where)
+        self._log_samples(spec.number)
         metrics = to_metrics(final, self._names, step=0, at_s=at_s, model_id=run.model_id)
         metrics = [metric for metric in metrics if not _same(run.metrics.get(metric.key), metric.value)]
         self._client.log_batch(
@@ -232,7 +253,7 @@ class TrialRuns:
 
     def _arrived(self, run: TrialRun) -> set[int]:
         if run.epochs is None:
-            series = [name for name in run.metrics if not name.startswith(BEST)]
+            series = [name for name in run.metrics if not name.startswith((BEST, SYSTEM))]
             histories = [self._client.get_metric_history(run.run_id, name) for name in series]
             run.epochs = {metric.step for history in histories for metric in history}
         return run.epochs
@@ -276,6 +297,27 @@ def read_history(path: Path) -> Iterator[Epoch]:
             yield Epoch(number, {name: _number(text) for name, text in row.items() if text}, ended_at_s)
     except (OSError, ValueError, KeyError, csv.Error):
         return
+
+
+def read_samples(path: Path, offset: int) -> tuple[list[tuple[int, float, dict[str, float]]], int]:
+    """Reads the whole lines of a trial's `SYSTEM_FILE` from a byte on.
+
+    Returns:
+        Step, Unix time and values of each sample; where the next ones will begin.
+    """
+    samples = []
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            lines = file.read().rpartition(b"\n")[0]
+    except OSError:
+        return [], offset
+    for line in lines.splitlines():
+        with suppress(ValueError, KeyError, TypeError):  # cut short by the death of a worker
+            sample = json.loads(line)
+            values = {SYSTEM + name: float(value) for name, value in sample["metrics"].items()}
+            samples.append((int(sample["step"]), float(sample["at_s"]), values))
+    return samples, offset + len(lines) + bool(lines)
 
 
 def _number(text: Any) -> float:
