@@ -151,6 +151,8 @@ class TrackingSection(Section):
     report: bool = True
     """Whether a report with charts is written, now and then during the search and at its end, and sent to the
     study's run."""
+    system_metrics: bool = False
+    """Whether each trial's run shows CPU, memory and GPUs of its worker, sampled every 5 seconds."""
 
 
 class ExportSection(Section):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
 
 from hpsearch.channel import Channel
 from hpsearch.errors import ModelError
@@ -41,11 +42,13 @@ def perform(experiment: Experiment, job: Job, channel: Channel) -> Outcome:
         case TrialSpec() if experiment.evaluation.parts:
             from hpsearch.training.parts import run_parts
 
-            return run_parts(experiment, job, channel)
+            with _sampled(experiment, job):
+                return run_parts(experiment, job, channel)
         case TrialSpec():
             from hpsearch.training.run import run_trial
 
-            return run_trial(experiment, job, channel, partial(_convert, experiment))
+            with _sampled(experiment, job):
+                return run_trial(experiment, job, channel, partial(_convert, experiment))
         case Probe():
             from hpsearch.training import runtime
             from hpsearch.training.probe import probe
@@ -66,6 +69,15 @@ def perform(experiment: Experiment, job: Job, channel: Channel) -> Outcome:
             from hpsearch.training.survey import survey
 
             return survey(experiment, job)
+
+
+def _sampled(experiment: Experiment, job: TrialSpec) -> AbstractContextManager[None]:
+    """Has this process sampled while it trains, where the experiment says so."""
+    if not experiment.tracking.system_metrics:
+        return nullcontext()
+    from hpsearch.training.system_metrics import sampled
+
+    return sampled(Path(job.folder))
 
 
 def _export(experiment: Experiment, job: Export) -> Outcome:

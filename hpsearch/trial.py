@@ -26,6 +26,8 @@ Value = bool | int | float | str
 
 MODEL_FILE = "model.keras"
 """In a trial's folder: the model of its best epoch."""
+SYSTEM_FILE = "system_metrics.jsonl"
+"""There: what its worker took of the machine, where that is asked for."""
 CHECKPOINTS_FOLDER = "checkpoints"
 """There: its models of other epochs, where they are asked for."""
 SAMPLES_FILE, TRUTH_FILE, CALIBRATION_FILE = "samples.npz", "truth.npz", "calibration.npz"

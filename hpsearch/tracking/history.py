@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.tracking.entities import Names, to_metrics
+from hpsearch.tracking.system import SYSTEM
 from hpsearch.trial import Epoch
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class TrialRun:
     """Last values, by MLflow's names."""
     epochs: set[int] | None = field(default_factory=set)
     """Those that arrived; None: not looked up yet."""
+    samples_sent: int = 0
+    """Bytes of `SYSTEM_FILE` that arrived; what is sent again is there once, being the same."""
     feasible: bool = True
     """Whether it breaks no constraint, as far as is known."""
     model_id: str | None = None
@@ -73,7 +76,7 @@ def series(epochs: Sequence[Epoch], names: Names) -> list[Metric]:
 def arrived(client: MlflowClient, run: TrialRun) -> set[int]:
     """Returns the numbers of the epochs that a run holds; they are looked up once."""
     if run.epochs is None:
-        known = [name for name in run.metrics if not name.startswith(BEST)]
+        known = [name for name in run.metrics if not name.startswith((BEST, SYSTEM))]
         histories = [client.get_metric_history(run.run_id, name) for name in known]
         run.epochs = {metric.step for history in histories for metric in history}
     return run.epochs

@@ -29,7 +29,8 @@ from hpsearch.tracking.messages import Finish, Interrupt, Message, Start
 from hpsearch.tracking.models import log_model
 from hpsearch.tracking.notes import NOTE, run_link, trial_note
 from hpsearch.tracking.part_runs import PartRuns
-from hpsearch.trial import MODEL_FILE, Epoch, Result, TrialSpec, TrialState, Value
+from hpsearch.tracking.system import read_samples
+from hpsearch.trial import MODEL_FILE, SYSTEM_FILE, Epoch, Result, TrialSpec, TrialState, Value
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,6 +60,7 @@ class TrialRuns:
         self._names = names
         self._study = run_link(record.name, experiment_id, parent_id)
         self._parts = PartRuns(client, experiment_id, record, names)
+        self._trials = Path(record.folder) / "trials"
         self._tried: set[int] = set()
         self.runs: dict[int, TrialRun] = {}
 
@@ -135,6 +137,19 @@ class TrialRuns:
         self._parts.log_epochs(number, run.run_id, epochs)
         own = [epoch for epoch in epochs if epoch.part is None]
         log_series(self._client, run, missing_epochs(self._client, run, own), self._names)
+        self._log_samples(number)
+
+    def _log_samples(self, number: int) -> None:
+        """Sends what the trial's worker has sampled meanwhile."""
+        run = self.runs[number]
+        samples, end = read_samples(self._trials / f"{number:04d}" / SYSTEM_FILE, run.samples_sent)
+        if metrics := [
+            metric
+            for step, at_s, values in samples
+            for metric in to_metrics(values, self._names, step=step, at_s=at_s)
+        ]:
+            self._client.log_batch(run.run_id, metrics=metrics)
+        run.samples_sent = end
 
     def _finish(self, message: Finish, epochs: Sequence[Epoch]) -> None:
         """Writes how a trial ended; the epochs that came with that go in the same request."""
@@ -172,6 +187,7 @@ class TrialRuns:
             if outcome.detail:
                 self._client.log_text(run.run_id, outcome.detail, "failure.txt")
         self._log_files(run, folder, sorted(files - {MODEL_FILE}))
+        self._log_samples(spec.number)
         metrics = to_metrics(final, self._names, step=0, at_s=at_s, model_id=run.model_id)
         metrics = [metric for metric in metrics if not _same(run.metrics.get(metric.key), metric.value)]
         tags = _missing_tags(run, self._last_tags(message))

@@ -18,6 +18,7 @@ data: blobs
 objective: val_accuracy
 search: {strategy: random, trials: 3}
 training: {epochs: 3}
+tracking: {system_metrics: true}
 """
 HPSEARCH = [sys.executable, "-m", "hpsearch"]
 
@@ -109,6 +110,9 @@ def test_what_a_person_finds_in_the_interface(browser, address, searched, tmp_pa
     go("Model metrics")
     expect(page.locator(".js-plotly-plot .scatterlayer path.js-line").first).to_be_attached()
     look("metrics")
+    go("System metrics")
+    expect(page.get_by_text("cpu_utilization_percentage").first).to_be_visible()
+    look("system")
 
     go("Artifacts")
     page.get_by_text("curves.png").first.click()

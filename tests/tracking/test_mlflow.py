@@ -18,6 +18,7 @@ from hpsearch.tracking.mlflow import MlflowTracker
 from hpsearch.tracking.registry import model_name
 from hpsearch.tracking.store import connect, resolve
 from hpsearch.trial import (
+    SYSTEM_FILE,
     DataSummary,
     Epoch,
     EvaluationResult,
@@ -74,6 +75,7 @@ class See:
     """MLflow's own client on the store."""
 
     def __init__(self, uri):
+        self.uri = uri
         self.client = connect(resolve(uri))
 
     @property
@@ -140,6 +142,43 @@ def test_no_password_gets_into_the_records(uri, see, record):
     [artifact] = Path(resolve(uri).artifact_root).rglob("experiment.yaml")
     assert artifact.read_text() == "tracking: {uri: 'http://***@host:5000'}\n"
     assert artifact.with_name("code.diff").read_text() == "+tracking: {uri: 'http://***@host:5000'}\n"
+
+
+def test_what_a_worker_sampled_arrives_once(tracker, see, record):
+    spec = spec_of(record, 7)
+    file = Path(spec.folder) / SYSTEM_FILE
+
+    def sample(step):
+        metrics = {"cpu_utilization_percentage": 50.0 + step}
+        return json.dumps({"step": step, "at_s": 100.0 + step, "metrics": metrics})
+
+    file.write_text(f"{sample(0)}\nhalf a lin\n{sample(1)}\n{sample(2)[:20]}")
+    tracker.start_trial(spec)
+    tracker.log_epoch(7, epoch(1))
+    tracker._sender.drain(30)
+    run_id = see.runs["trial-0007"].info.run_id
+
+    def arrived():
+        history = see.client.get_metric_history(run_id, "system/cpu_utilization_percentage")
+        return [(point.step, point.value, point.timestamp) for point in history]
+
+    points = [(step, 50.0 + step, 100_000 + 1000 * step) for step in range(4)]
+    assert arrived() == points[:2]
+    file.write_text(
+        "".join(f"{line}\n" for line in (sample(0), "half a lin", sample(1), sample(2), sample(3)))
+    )
+    result = Result({}, {METRIC: 0.5}, 1, 1, 1.0)
+    tracker.finish_trial(spec, TrialState.COMPLETE, result)
+    assert tracker.close() == []
+    assert arrived() == points
+
+    see.client.update_run(run_id, status="RUNNING")  # as if the answer to the last request had been lost
+    again = MlflowTracker(see.uri, "digits")
+    again.open_study(record)
+    again.finish_trial(spec, TrialState.COMPLETE, result)
+    assert again.close() == []
+    assert arrived() == points
+    assert see.runs["trial-0007"].info.status == "FINISHED"
 
 
 def test_a_trial_is_the_studys_child_with_its_files(tracker, see, record):
