@@ -172,8 +172,8 @@ print(json.dumps(found))
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limit of a process's data")
 def test_a_trial_trains_in_a_quarter_of_the_files_size(tmp_path):
-    rows, width, told = 6400, 16_384, 16
-    size = rows * width * 4  # 400 MB, most of it a hole in the file
+    rows, width, told = 12_800, 16_384, 16
+    size = rows * width * 4  # 800 MB, most of it a hole in the file
     y = np.arange(rows) % 2
     with h5py.File(tmp_path / "large.h5", "w") as file:
         x = file.create_dataset("x", (rows, width), "f4")

@@ -15,13 +15,19 @@ from hpsearch.trial import Failure, FailureKind, Result
 def logged(spec, part):
     """Returns the epochs' metrics, `{epoch: {name: value}}`, of the training or the validation rows."""
     found = {}
-    for file in sorted((Path(spec.folder) / "tensorboard" / part).glob("events*")):
+    files = (Path(spec.folder) / "tensorboard" / part).glob("events*")
+    for file in sorted(files, key=_count):
         for event in tf.compat.v1.train.summary_iterator(str(file)):
             for value in event.summary.value:
                 if value.tag.startswith("epoch_"):
                     number = float(tf.make_ndarray(value.tensor))
                     found.setdefault(event.step, {})[value.tag.removeprefix("epoch_")] = number
     return found
+
+
+def _count(file):
+    """Orders files of the same second: `events.out.tfevents.<second>.<host>.<process>.<count>.v2`."""
+    return [int(word) for word in file.name.split(".") if word.isdigit()]
 
 
 def is_what_was_heard(spec, epochs):
