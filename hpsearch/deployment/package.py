@@ -103,9 +103,8 @@ def _contents(verified: Verified, *, with_c_array: bool) -> dict[str, bytes]:
     texts |= mlmodel.files(description)
     if with_c_array:
         texts |= c_array(content, description)
-    texts[DESCRIPTION] = (
-        json.dumps(description, indent=1, ensure_ascii=False) + "\n"
-    )  # the last: now it is one
+    # The last: with its description it is a package.
+    texts[DESCRIPTION] = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
     return {FILE: content, **{name: text.encode() for name, text in texts.items()}}
 
 
@@ -141,9 +140,8 @@ def _call(description: Mapping[str, Any]) -> str:
     """Returns what to give `Model.predict`, as a line of Python."""
     if kind(description) == "text":
         return f'{{"{TEXT}": ["some text"]}}'
-    names_of_values = names(description)
     rows = "[...]" if kind(description) == "columns" else "rows"
-    return f"{{{', '.join(f'{json.dumps(name)}: {rows}' for name in names_of_values)}}}"
+    return f"{{{', '.join(f'{json.dumps(name)}: {rows}' for name in names(description))}}}"
 
 
 def _label(name: str) -> str:

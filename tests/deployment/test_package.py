@@ -191,6 +191,7 @@ def test_manifests_are_what_their_readers_expect(pictures, packages):
     assert container["ports"][0]["containerPort"] == int(container["env"][0]["value"]) == 8080
     assert container["readinessProbe"]["httpGet"]["path"] == "/health"
     assert pod["securityContext"]["runAsNonRoot"]
+    assert '  name: "pictures"\n' in (folder / "kubernetes.yaml").read_text()  # a study may be called `yes`
     run_service = yaml.safe_load((folder / "cloudrun.yaml").read_text())
     (container,) = run_service["spec"]["template"]["spec"]["containers"]
     assert run_service["apiVersion"] == "serving.knative.dev/v1"
