@@ -45,7 +45,7 @@ ARCHITECTURES = {
     "attention": Architecture(
         "attention", 8, {**TEXT, "attention": "luong", "optimizer": "adam", "learning_rate": 0.008}
     ),
-    "autoencoder": Architecture("autoencoder", 4, {"variant": "convolutional"}),
+    "autoencoder": Architecture("autoencoder", 40, {"variant": "convolutional"}),
     "cnn": Architecture("cnn_digits", 4, {"blocks": 2, "dense": True, "pool_dropout": 0.0}),
     "linear": Architecture("linear", 10, {"learning_rate": 0.05}),
     "lstm_sequence": Architecture("lstm_sine", 4, {"units_1": 32, "batch_size": 8, "learning_rate": 0.01}),
