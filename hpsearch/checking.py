@@ -54,7 +54,7 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         resolve(section, known, any_metric=probe.any_metric, where=f"{experiment.where}: objective")
         for section in experiment.objective
     )
-    epochs, total_epochs = _most_epochs(experiment, space), experiment.search.total_epochs
+    epochs, total_epochs = most_epochs(experiment, space), experiment.search.total_epochs
     if parts := len(experiment.evaluation.parts):  # then a trial is reported and pruned by parts
         total_epochs = None if total_epochs is None else max(1, total_epochs // epochs)
         epochs = parts
@@ -148,7 +148,8 @@ def _stopped_by_nothing(where: str, metric: str) -> StrategyError:
     )
 
 
-def _most_epochs(experiment: Experiment, space: Space) -> int:
+def most_epochs(experiment: Experiment, space: Space) -> int:
+    """Returns the most epochs that one training can run."""
     searched = [p.values or (p.high or p.default,) for p in space.parameters if p.name == "epochs"]
     return max((int(value) for values in searched for value in values), default=experiment.training.epochs)
 

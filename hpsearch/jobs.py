@@ -39,7 +39,7 @@ def perform(experiment: Experiment, job: Job, channel: Channel) -> Outcome:
         The job's outcome; a `Failure` rather than an exception.
     """
     match job:
-        case TrialSpec() if experiment.evaluation.parts:
+        case TrialSpec() if experiment.evaluation.parts and job.part is None:
             from hpsearch.training.parts import run_parts
 
             with _sampled(experiment, job):

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from hpsearch.assemble import checked
-from hpsearch.checking import CheckReport
+from hpsearch.checking import CheckReport, most_epochs
 from hpsearch.errors import HpsearchError
 from hpsearch.executors.placement import environments, visible_gpus
 from hpsearch.experiment import Experiment
@@ -127,7 +127,7 @@ def _pace(
         notes.append("The model trains in a `fit` of its own, which is not timed.")
         return None
     spec = trial_spec(folder, experiment.search.seed, 1, default_point(report.space))
-    spec = replace(spec, pause_after=2)
+    spec = replace(spec, pause_after=2, part=next(iter(experiment.evaluation.parts), None))
     ended_s: list[float] = []
 
     def on_epoch(epoch: Epoch) -> None:
@@ -180,13 +180,14 @@ def _slots(experiment: Experiment) -> int:
 def _search_s(experiment: Experiment, report: CheckReport, pace: Pace, slots: int) -> float | None:
     """Estimates a search none of whose trials ends early: each runs the most epochs that it can."""
     budget = experiment.search
-    trial_s = pace.around_s + report.epochs * pace.epoch_s
+    epochs, trainings = most_epochs(experiment, report.space), len(experiment.evaluation.parts) or 1
+    training_s = pace.around_s + epochs * pace.epoch_s
     trials = [count for count in (budget.trials, report.space.size()) if count is not None]
     limits_s = [budget.timeout_s] if budget.timeout_s is not None else []
     if trials:
-        limits_s.append(math.ceil(min(trials) / slots) * trial_s)
+        limits_s.append(math.ceil(min(trials) / slots) * trainings * training_s)
     if budget.total_epochs is not None:
-        limits_s.append(budget.total_epochs / report.epochs / slots * trial_s)
+        limits_s.append(budget.total_epochs / epochs / slots * training_s)
     return min(limits_s, default=None)
 
 

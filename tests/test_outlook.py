@@ -77,6 +77,14 @@ def test_time_and_export_are_tried(found):
     assert found.exports == {"float32": None, "int8": None}
 
 
+def test_of_a_trial_of_several_trainings_one_is_timed():
+    search = {"strategy": "random", "trials": 3}
+    wanted = experiment(small, search=search, evaluation={"folds": 3}, export={"formats": []})
+    seen = hpsearch.preflight(wanted, points=0)
+    training_s = seen.pace.around_s + 10 * seen.pace.epoch_s
+    assert seen.search_s == pytest.approx(-(-3 // seen.slots) * 3 * training_s)
+
+
 def test_points_are_the_same_each_time(found):
     again = hpsearch.preflight(experiment(awkward, export={"formats": []}), points=12)
     assert [build.params for build in again.builds] == [build.params for build in found.builds]
