@@ -28,7 +28,7 @@ from hpsearch.space import Override
 from hpsearch.strategies import Context
 from hpsearch.study import STUDY_FACTS, Study, StudyFolder
 from hpsearch.testing import toys
-from hpsearch.testing.trackers import MemoryTracker
+from hpsearch.testing.trackers import MemoryTracker, StudyView
 from hpsearch.tracking import StudyRecord, Tracker
 from hpsearch.trial import DataSummary
 
@@ -154,3 +154,15 @@ class ToySearch:
     def points(self) -> list[str]:
         """Returns each trial's hyperparameters, as text that can be compared."""
         return [json.dumps(dict(trial.params), sort_keys=True) for trial in self.study.trials]
+
+
+def assert_recorded(search: ToySearch, view: StudyView, trials: int) -> None:
+    """Asserts that a tracker holds every trial of a search that has ended, whole and once."""
+    assert sorted(view.runs) == list(range(trials))
+    for trial in search.study.trials:
+        run = view.runs[trial.number]
+        assert (run.status, run.state) == ("FINISHED", "COMPLETE")
+        assert run.params == {name: str(value) for name, value in trial.params.items()}
+        assert [step for step, _ in run.series[OBJECTIVE]] == [1, 2, 3]
+        assert run.best[OBJECTIVE] == trial.values[0]
+    assert [step for step, _ in view.best] == list(range(1, trials + 1))

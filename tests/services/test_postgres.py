@@ -8,7 +8,7 @@ import pytest
 from hpsearch.driver import End
 from hpsearch.errors import TrackingError
 from hpsearch.listener import Listener
-from hpsearch.testing.searching import ToySearch
+from hpsearch.testing.searching import ToySearch, assert_recorded
 from hpsearch.tracking.mlflow import MlflowTracker
 
 from .conftest import MlflowServer
@@ -58,14 +58,7 @@ def test_an_outage_in_the_middle_loses_and_doubles_nothing(
     assert tracker.close() == []
 
     view = read_study(server.uri, what)  # fails if a run is there twice
-    assert sorted(view.runs) == list(range(TRIALS))
-    for trial in search.study.trials:
-        run = view.runs[trial.number]
-        assert (run.status, run.state) == ("FINISHED", "COMPLETE")
-        assert run.params == {name: str(value) for name, value in trial.params.items()}
-        assert [step for step, _ in run.series["val_accuracy"]] == [1, 2, 3]
-        assert run.best["val_accuracy"] == trial.values[0]
-    assert [step for step, _ in view.best] == list(range(1, TRIALS + 1))
+    assert_recorded(search, view, TRIALS)
 
 
 def test_the_database_without_a_server(tmp_path, postgres, server, read_study, monkeypatch):

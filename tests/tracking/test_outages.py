@@ -13,7 +13,7 @@ import pytest
 
 from hpsearch.driver import End
 from hpsearch.listener import Listener
-from hpsearch.testing.searching import ToySearch
+from hpsearch.testing.searching import ToySearch, assert_recorded
 from hpsearch.tracking.mlflow import MlflowTracker
 
 TRIALS = 8
@@ -35,17 +35,6 @@ def _search(path, uri, name, **settings):
     return ToySearch(path / name, trials=TRIALS, toy={"pause_s": 0.05}, tracker=tracker, **settings)
 
 
-def _is_whole(view, search):
-    assert sorted(view.runs) == list(range(TRIALS))
-    for trial in search.study.trials:
-        run = view.runs[trial.number]
-        assert (run.status, run.state) == ("FINISHED", "COMPLETE")
-        assert run.params == {name: str(value) for name, value in trial.params.items()}
-        assert [step for step, _ in run.series["val_accuracy"]] == [1, 2, 3]
-        assert run.best["val_accuracy"] == trial.values[0]
-    assert [step for step, _ in view.best] == list(range(1, TRIALS + 1))
-
-
 @pytest.mark.slow
 def test_a_database_locked_by_another_process_for_some_seconds(tmp_path, uri, read_study):
     database = uri.removeprefix("sqlite:///")
@@ -60,7 +49,7 @@ def test_a_database_locked_by_another_process_for_some_seconds(tmp_path, uri, re
     assert search.run(_At(2, lock)) is End.TRIALS
     assert time.monotonic() - began_s < 6  # training did not wait for it
     assert search.tracker.close() == []
-    _is_whole(read_study(uri, "locked"), search)
+    assert_recorded(search, read_study(uri, "locked"), TRIALS)
 
 
 @pytest.mark.parametrize("within_the_search", [True, False])
@@ -85,7 +74,7 @@ def test_a_database_on_a_full_disk(tmp_path, template, small_disk, read_study, w
         search.tracker = MlflowTracker(uri, "full", close_timeout_s=10)
         assert search.run() is End.TRIALS  # a search that resumes with nothing left to do
         assert search.tracker.close() == []
-    _is_whole(read_study(uri, "full"), search)
+    assert_recorded(search, read_study(uri, "full"), TRIALS)
 
 
 @pytest.mark.slow
@@ -100,7 +89,7 @@ def test_a_server_that_is_killed_in_the_middle_and_comes_back(tmp_path, server, 
     while not server.is_listening() and time.monotonic() < deadline_s:
         time.sleep(0.2)
     assert search.tracker.close() == []
-    _is_whole(read_study(server.uri, "killed server"), search)
+    assert_recorded(search, read_study(server.uri, "killed server"), TRIALS)
 
 
 def test_an_artifact_folder_that_cannot_be_written_for_a_while(tmp_path, uri, read_study):
@@ -130,5 +119,5 @@ def test_an_artifact_folder_that_cannot_be_written_for_a_while(tmp_path, uri, re
     assert search.run(_At(1, block_for_a_second)) is End.TRIALS
     assert search.tracker.close() == []
     view = read_study(uri, "artifacts")
-    _is_whole(view, search)
+    assert_recorded(search, view, TRIALS)
     assert len(list(runs.rglob("params.json"))) == TRIALS
