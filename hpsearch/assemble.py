@@ -27,7 +27,8 @@ from hpsearch.opening import open_optuna, record_of
 from hpsearch.plan import End, Plan
 from hpsearch.policies import policies
 from hpsearch.retention import Retention
-from hpsearch.study import STUDY_FACTS, Study, StudyFolder, find_study
+from hpsearch.study import STUDY_FACTS, Study
+from hpsearch.study_folder import StudyFolder, find_study
 from hpsearch.tracking import Tracker
 from hpsearch.trial import ExportResult, Failure, FailureKind, Job, Outcome
 

@@ -15,7 +15,8 @@ from hpsearch.export import formats
 from hpsearch.exporting import export_job, refusal
 from hpsearch.files import write_text
 from hpsearch.policies import MOST_INTERRUPTIONS
-from hpsearch.study import Study, StudyFolder
+from hpsearch.study import Study
+from hpsearch.study_folder import StudyFolder
 from hpsearch.tracking import Champion, Tracker
 from hpsearch.trial import (
     DataSummary,

@@ -27,7 +27,7 @@ from hpsearch.errors import SpaceError
 from hpsearch.executors import Built, Event, Executor, Report, Started, Suggest
 from hpsearch.hopeless import stop_if_hopeless
 from hpsearch.interrupts import interrupts
-from hpsearch.journal import at_once
+from hpsearch.journal import at_once, write_out
 from hpsearch.legs import Schedule, read_leg
 from hpsearch.listener import Listener
 from hpsearch.plan import End, Plan, trial_spec
@@ -115,11 +115,14 @@ class Search:
                     self._listened_s += time.monotonic() - began_s
                     for event in events:
                         self._handle(event)
+                    if not events:
+                        write_out(self._study)
                     self._end_silence()
                 self._end_paused()
                 return end
             finally:
                 self._abandon()
+                write_out(self._study)
 
     def _recall(self) -> None:
         """Takes up what an earlier run of this search left."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from hpsearch.errors import StudyError, fault
 from hpsearch.experiment import Experiment
 from hpsearch.export import formats
-from hpsearch.study import Study, StudyFolder
+from hpsearch.study import Study
+from hpsearch.study_folder import StudyFolder
 from hpsearch.trial import CALIBRATION_FILE, TRUTH_FILE, DataSummary, Export, Failure
 
 

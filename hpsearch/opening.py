@@ -16,7 +16,8 @@ from hpsearch.experiment import Experiment
 from hpsearch.files import write_text
 from hpsearch.journal import open_storage
 from hpsearch.listener import Listener
-from hpsearch.study import STUDY_FACTS, StudyFolder
+from hpsearch.study import STUDY_FACTS
+from hpsearch.study_folder import StudyFolder
 from hpsearch.tracking import StudyRecord
 from hpsearch.trial import DataSummary
 

@@ -19,7 +19,7 @@ from hpsearch.exporting import export_job, file_name
 from hpsearch.gpu_memory import measure
 from hpsearch.plan import trial_spec
 from hpsearch.space import Value, default_point
-from hpsearch.study import StudyFolder
+from hpsearch.study_folder import StudyFolder
 from hpsearch.trial import SAMPLES_FILE, Build, Epoch, Evaluation, Outcome, Result, Survey, SurveyResult
 from hpsearch.writing import MIB, number, size
 

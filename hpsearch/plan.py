@@ -10,7 +10,7 @@ from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.objective import Objective
 from hpsearch.policies import Policies
 from hpsearch.space import Override
-from hpsearch.study import StudyFolder
+from hpsearch.study_folder import StudyFolder
 from hpsearch.trial import TrialSpec, Value
 
 

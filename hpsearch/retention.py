@@ -20,7 +20,7 @@ from pathlib import Path
 from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.parts import PARTS_FOLDER
 from hpsearch.ranking import pareto_front, rank
-from hpsearch.study import StudyFolder
+from hpsearch.study_folder import StudyFolder
 from hpsearch.trial import CHECKPOINTS_FOLDER, MODEL_FILE, STATE_FILES, Failure, Result
 from hpsearch.trial_view import TrialView
 from hpsearch.writing import MIB

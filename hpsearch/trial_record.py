@@ -105,7 +105,7 @@ def record_end(
         constraints: As in `Result`; kept where Optuna's samplers and charts look for them.
         infeasible: Whether it failed, and samplers should avoid what is like it.
     """
-    known = trial.constraints
+    known = trial.constraints if constraints else {}
     for name in sorted(constraints.keys() - known.keys()):  # in one order: `gp` knows them by their places
         trial.set_constraint(name, constraints[name])
     trial.set_user_attr(TRIAL_OUTCOME, record)

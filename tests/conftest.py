@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.testing.trackers import METRIC, RunView, StudyView
+from hpsearch.testing.memory_tracker import RunView, StudyView
+from hpsearch.testing.trackers import METRIC
 from hpsearch.tracking.store import connect, resolve
 
 

@@ -11,7 +11,7 @@ from hpsearch import code_version as module
 from hpsearch import opening
 from hpsearch.code_version import CodeVersion, code_version, uncommitted
 from hpsearch.experiment import Experiment
-from hpsearch.study import StudyFolder
+from hpsearch.study_folder import StudyFolder
 from hpsearch.trial import DataSummary
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hpsearch.cli.entry import call
-from hpsearch.study import Study, StudyFolder
+from hpsearch.study import Study
+from hpsearch.study_folder import StudyFolder
 from hpsearch.trial import TrialState
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from hpsearch.errors import StudyError
-from hpsearch.study import Study, StudyFolder
+from hpsearch.study import Study
+from hpsearch.study_folder import StudyFolder
 from hpsearch.trial import TrialState
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,8 @@ import pytest
 
 import hpsearch
 from hpsearch.errors import ModelError, StudyError
-from hpsearch.study import Study, StudyFolder
+from hpsearch.study import Study
+from hpsearch.study_folder import StudyFolder
 
 MODEL = """
 import keras

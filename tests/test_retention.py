@@ -10,7 +10,7 @@ from hpsearch.experiment import Experiment
 from hpsearch.experiment_checkpoints import CheckpointsSection
 from hpsearch.ranking import pareto_front, rank
 from hpsearch.retention import Retention, disk_use
-from hpsearch.study import StudyFolder
+from hpsearch.study_folder import StudyFolder
 from hpsearch.testing.searching import ToySearch
 from hpsearch.tracking.mlflow import MlflowTracker
 from hpsearch.trial import Failure, FailureKind, Result, TrialState

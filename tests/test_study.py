@@ -11,16 +11,10 @@ import optuna
 import pytest
 
 from hpsearch.errors import StudyError
-from hpsearch.journal import open_storage
+from hpsearch.journal import at_once, open_storage, write_out
 from hpsearch.ranking import pareto_front
-from hpsearch.study import (
-    STUDY_FACTS,
-    Study,
-    StudyFolder,
-    TrialView,
-    find_study,
-    rank,
-)
+from hpsearch.study import STUDY_FACTS, Study, TrialView, rank
+from hpsearch.study_folder import StudyFolder, find_study
 from hpsearch.trial import Failure, FailureKind, Result, TrialState
 from hpsearch.trial_record import TRIAL_OUTCOME, record_outcome
 
@@ -95,7 +89,7 @@ def test_a_second_driver_is_refused_and_told_who_holds_the_study(folder):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from hpsearch.study import StudyFolder
+from hpsearch.study_folder import StudyFolder
 with StudyFolder(Path(sys.argv[1])).lock():
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
@@ -145,6 +139,37 @@ def test_the_lock_of_a_killed_driver_is_free(folder):
     assert process.exitcode == -9
     with folder.lock():
         pass
+
+
+def test_epochs_are_written_with_the_next_record_or_when_somebody_asks(folder, monkeypatch):
+    monkeypatch.setattr("hpsearch.journal.FLUSH_S", 3600.0)
+    study = optuna.create_study(storage=open_storage(folder.journal), study_name=folder.name)
+
+    def in_file():
+        return Study(folder).trials[-1].number, folder.journal.read_text().count("intermediate_value")
+
+    trial = study.ask()
+    trial.report(0.5, 1)
+    trial.report(0.4, 2)
+    assert in_file() == (0, 0)
+    trial.set_user_attr("note", 1)
+    assert in_file() == (0, 2)
+    trial.report(0.3, 3)
+    assert study.get_trials()[0].intermediate_values == {1: 0.5, 2: 0.4, 3: 0.3}
+    assert in_file() == (0, 3)
+    trial.report(0.2, 4)
+    write_out(study)
+    assert in_file() == (0, 4)
+
+
+def test_a_pruner_sees_the_epoch_that_it_is_asked_about(folder, monkeypatch):
+    monkeypatch.setattr("hpsearch.journal.FLUSH_S", 3600.0)
+    pruner = optuna.pruners.ThresholdPruner(upper=1.0)
+    study = optuna.create_study(storage=open_storage(folder.journal), study_name=folder.name, pruner=pruner)
+    trial = study.ask()
+    trial.report(2.0, 1)
+    with at_once(study):
+        assert trial.should_prune()
 
 
 def test_a_journal_cut_short_by_a_crash_is_mended(folder):

@@ -14,7 +14,8 @@ from hpsearch.cli.entry import call
 from hpsearch.errors import StudyError
 from hpsearch.experiment import Experiment
 from hpsearch.journal import open_storage
-from hpsearch.study import STUDY_FACTS, StudyFolder
+from hpsearch.study import STUDY_FACTS
+from hpsearch.study_folder import StudyFolder
 from hpsearch.testing.searching import OBJECTIVE, ToySearch
 from hpsearch.tracking.mlflow import MlflowTracker
 from hpsearch.trial import Failure, FailureKind

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from hpsearch.listener import Listener
-from hpsearch.study import StudyFolder
+from hpsearch.study_folder import StudyFolder
 from hpsearch.tracking import Tracker
 from hpsearch.trial_view import TrialView
 

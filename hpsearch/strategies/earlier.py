@@ -12,7 +12,8 @@ from hpsearch.errors import StudyError, fault
 from hpsearch.objective import Objective
 from hpsearch.space import Point, Space
 from hpsearch.strategies.coordinates import Array, Coordinates
-from hpsearch.study import Study, find_study
+from hpsearch.study import Study
+from hpsearch.study_folder import find_study
 
 MOST_POINTS = 5
 """Of all earlier studies together. They cost no more trials than that, however wrong they are."""

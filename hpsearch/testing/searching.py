@@ -26,9 +26,10 @@ from hpsearch.plan import End, Plan
 from hpsearch.policies import policies
 from hpsearch.space import Override
 from hpsearch.strategies import Context
-from hpsearch.study import STUDY_FACTS, Study, StudyFolder
+from hpsearch.study import STUDY_FACTS, Study
+from hpsearch.study_folder import StudyFolder
 from hpsearch.testing import toys
-from hpsearch.testing.trackers import MemoryTracker, StudyView
+from hpsearch.testing.memory_tracker import MemoryTracker, StudyView
 from hpsearch.tracking import StudyRecord, Tracker
 from hpsearch.trial import DataSummary
 

@@ -21,7 +21,7 @@ from hpsearch.objective import Objective
 from hpsearch.plan import End, Plan
 from hpsearch.policies import policies
 from hpsearch.strategies import Budget, Context
-from hpsearch.study import StudyFolder
+from hpsearch.study_folder import StudyFolder
 from hpsearch.testing.simulation import Curves, SimulatedExecutor, VirtualClock
 from hpsearch.tracking import Tracker
 from hpsearch.trial import Epoch, Value

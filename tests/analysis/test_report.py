@@ -13,9 +13,10 @@ from hpsearch.analysis.report import write_report
 from hpsearch.analysis.shown import shown
 from hpsearch.analysis.updates import ReportUpdates
 from hpsearch.journal import open_storage
-from hpsearch.study import STUDY_FACTS, Study, StudyFolder
+from hpsearch.study import STUDY_FACTS, Study
+from hpsearch.study_folder import StudyFolder
+from hpsearch.testing.memory_tracker import MemoryTracker
 from hpsearch.testing.searching import ToySearch
-from hpsearch.testing.trackers import MemoryTracker
 from hpsearch.trial import Result
 from hpsearch.trial_record import TRIAL_OUTCOME, record_outcome
 

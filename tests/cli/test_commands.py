@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from hpsearch.cli.entry import call
-from hpsearch.study import StudyFolder
+from hpsearch.study_folder import StudyFolder
 
 MODEL = """
 import keras

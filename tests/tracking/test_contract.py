@@ -1,6 +1,7 @@
 import pytest
 
-from hpsearch.testing.trackers import MemoryTracker, StudyView, TrackerContract
+from hpsearch.testing.memory_tracker import MemoryTracker, StudyView
+from hpsearch.testing.trackers import TrackerContract
 from hpsearch.tracking.mlflow import MlflowTracker
 
 
