@@ -102,7 +102,7 @@ def postgres():
 
 
 class S3:
-    """moto's S3 in a thread of this process, so that what it holds outlives an outage; one bucket, `records`."""
+    """moto's S3 in a thread of this process: what it holds outlives an outage. One bucket, `records`."""
 
     def __init__(self) -> None:
         from moto.server import ThreadedMotoServer
