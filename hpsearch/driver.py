@@ -116,6 +116,7 @@ class Search:
                     for event in events:
                         self._handle(event)
                     self._end_silence()
+                    self._listener.on_turn()
                 self._end_paused()
                 return end
             finally:
