@@ -12,14 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpsearch.assemble import check, export_model, open_study, search
+    from hpsearch.assemble import export_model, open_study, search
+    from hpsearch.beforehand import check, preflight
     from hpsearch.checking import CheckReport
     from hpsearch.datasets import Data, Split
     from hpsearch.errors import ExportError, HpsearchError, SearchError, UsageError
     from hpsearch.experiment import Experiment
     from hpsearch.learning_rate import find_learning_rate
     from hpsearch.listener import Listener
-    from hpsearch.outlook import preflight
     from hpsearch.reproduction import reproduce
     from hpsearch.study import Study
     from hpsearch.syncing import sync
@@ -39,11 +39,11 @@ _HOMES = {
     "Study": "study",
     "TrialView": "trial_view",
     "UsageError": "errors",
-    "check": "assemble",
+    "check": "beforehand",
     "export_model": "assemble",
     "find_learning_rate": "learning_rate",
     "open_study": "assemble",
-    "preflight": "outlook",
+    "preflight": "beforehand",
     "reproduce": "reproduction",
     "search": "assemble",
     "sync": "syncing",

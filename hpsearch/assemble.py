@@ -6,15 +6,15 @@ The command line and Python use the same functions; `wiring.py` makes the parts.
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpsearch import champion, wiring
 from hpsearch.analysis.updates import ReportUpdates
-from hpsearch.checking import CheckReport, check_on, error_of
+from hpsearch.checking import CheckReport, check_on
+from hpsearch.companion import Companion
 from hpsearch.disk import is_full
 from hpsearch.driver import Search
 from hpsearch.errors import ExportError, SearchError, fault
@@ -30,7 +30,7 @@ from hpsearch.retention import Retention
 from hpsearch.study import STUDY_FACTS, Study
 from hpsearch.study_folder import StudyFolder, find_study
 from hpsearch.tracking import Tracker
-from hpsearch.trial import ExportResult, Failure, FailureKind, Job, Outcome
+from hpsearch.trial import ExportResult, Failure, FailureKind
 
 if TYPE_CHECKING:
     from optuna.study import Study as OptunaStudy
@@ -93,11 +93,13 @@ def _search(experiment: Experiment, folder: StudyFolder, listener: Listener) -> 
             listener.on_message(warning)
         end = None
         updates = ReportUpdates(folder, tracker) if experiment.tracking.report else None
-        watching = Together(listener, updates) if updates else listener
+        companion = Companion(experiment, folder, report, executor, listener.on_message)
+        watching = Together(listener, companion, *([updates] if updates else []))
         try:
             plan = _plan(experiment, folder, report)
             exhausted, schedule = report.strategy.exhausted, report.strategy.schedule
-            end = Search(plan, study, executor, tracker, watching, exhausted, schedule).run()
+            with closing(companion):
+                end = Search(plan, study, executor, tracker, watching, exhausted, schedule).run()
             if end is End.EXHAUSTED:
                 listener.on_message("Every combination of the space has been tried.")
             if end is End.PATIENCE:
@@ -113,42 +115,6 @@ def _search(experiment: Experiment, folder: StudyFolder, listener: Listener) -> 
             if unsent := tracker.close():
                 what = ", ".join(unsent[:3]) + (f" and {len(unsent) - 3} more" if unsent[3:] else "")
                 listener.on_message(f"Not sent to MLflow: {what}. `hpsearch sync` sends it later.")
-
-
-def check(experiment: Experiment) -> CheckReport:
-    """Validates an experiment and builds its model once, without training.
-
-    Raises:
-        UsageError: Something in the experiment is wrong.
-    """
-    with checked(experiment) as (report, _):
-        return report
-
-
-@contextmanager
-def checked(experiment: Experiment) -> Iterator[tuple[CheckReport, Callable[..., Outcome]]]:
-    """Checks an experiment and keeps the worker that did, for what else is to be done there once.
-
-    Yields:
-        What was found, and a function that runs a job and returns its outcome; it takes `on_epoch` and
-        `timeout_s` as `champion.run_job` does, and a `Failure` is raised.
-
-    Raises:
-        UsageError: Something in the experiment is wrong.
-        SearchError: A job failed.
-    """
-    with wiring.named(experiment):
-        wiring.check_names(experiment)
-    with tempfile.TemporaryDirectory() as folder, wiring.workers(experiment, slots=1) as executor:
-        log = Path(folder) / "log.txt"
-
-        def run(job: Job, **more: Any) -> Outcome:
-            outcome = champion.run_job(executor, job, log=log, **more)
-            if isinstance(outcome, Failure):
-                raise error_of(experiment, outcome)
-            return outcome
-
-        yield check_on(executor, experiment, log), run
 
 
 def export_model(

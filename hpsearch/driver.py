@@ -118,6 +118,7 @@ class Search:
                     if not events:
                         write_out(self._study)
                     self._end_silence()
+                    self._listener.on_turn()
                 self._end_paused()
                 return end
             finally:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from hpsearch.assemble import checked
+from hpsearch.beforehand import checked
 from hpsearch.errors import UsageError, fault
 from hpsearch.experiment import Experiment
 from hpsearch.trial import Epoch, RateRange, RateRangeResult

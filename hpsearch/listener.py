@@ -20,6 +20,9 @@ class Listener:
     def on_epoch(self, number: int, epoch: Epoch) -> None:
         """A trial finished an epoch."""
 
+    def on_turn(self) -> None:
+        """The driver took a turn, at least four times a second: whatever else is to be done meanwhile."""
+
     def on_trial_paused(self, number: int, epochs: int, value: float) -> None:
         """A trial stopped for now, after so many epochs; `value` is its best of the first objective."""
 
@@ -55,6 +58,11 @@ class Together(Listener):
         """Tells all of them."""
         for listener in self._listeners:
             listener.on_epoch(number, epoch)
+
+    def on_turn(self) -> None:
+        """Tells all of them."""
+        for listener in self._listeners:
+            listener.on_turn()
 
     def on_trial_paused(self, number: int, epochs: int, value: float) -> None:
         """Tells all of them."""

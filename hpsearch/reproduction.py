@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hpsearch.assemble import checked
+from hpsearch.beforehand import checked
 from hpsearch.deploy_metrics import LATENCY
 from hpsearch.errors import StudyError, fault
 from hpsearch.experiment import Experiment

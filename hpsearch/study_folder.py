@@ -5,6 +5,7 @@
     study.lock         held by the driver while it runs; names its process
     experiment.yaml    what was asked for
     code.diff          what of the user's code was not committed, where there is git
+    preflight.json     what was found out about the space and the export while the search ran
     champion.json      the trial that was selected, its test metrics and exported files
     champion/          what the test evaluation wrote; the exported files
     trials/0007/       what one trial needs to go on, and what it left
@@ -46,6 +47,11 @@ class StudyFolder:
     def code_diff(self) -> Path:
         """What of the user's code was not committed."""
         return self.path / "code.diff"
+
+    @property
+    def preflight(self) -> Path:
+        """What its pre-flight found."""
+        return self.path / "preflight.json"
 
     @property
     def champion_file(self) -> Path:

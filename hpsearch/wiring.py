@@ -10,9 +10,10 @@ from pathlib import Path
 from hpsearch import backends, datasets, executors, models
 from hpsearch.errors import UsageError
 from hpsearch.executors import Executor
+from hpsearch.executors.local import LocalExecutor
 from hpsearch.executors.placement import visible_gpus
 from hpsearch.experiment import Experiment
-from hpsearch.jobs import perform, warm_up
+from hpsearch.jobs import ON_CPU, perform, warm_up
 from hpsearch.tracking import Tracker
 
 
@@ -30,6 +31,23 @@ def workers(experiment: Experiment, **changes: int) -> Iterator[Executor]:
         with named(experiment):
             executor.start(partial(perform, experiment))
         yield executor
+
+
+def companion(experiment: Experiment, executor: Executor) -> Executor:
+    """Starts a worker beside those of a search, in none of their slots: on the CPU, giving way to all others.
+
+    Args:
+        experiment: What is searched.
+        executor: Of the search, at work; where it is on this machine, the worker shares its data.
+    """
+    environment = {**backends.environment(experiment.training.backend), **ON_CPU, "JAX_PLATFORMS": "cpu"}
+    made = LocalExecutor(1, warm_up=warm_up, environment=environment, fork=False, gives_way=True)
+    if isinstance(executor, LocalExecutor) and experiment.training.distribute is None:
+        made.start_beside(executor)
+    else:
+        training = experiment.training.model_copy(update={"distribute": None})  # it has one core
+        made.start(partial(perform, experiment.model_copy(update={"training": training})))
+    return made
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import hpsearch
 from hpsearch import outlook
 from hpsearch.cli.entry import call
 from hpsearch.experiment import Experiment
-from hpsearch.outlook import failing_region
+from hpsearch.region import failing_region
 from hpsearch.testing.trials import overlapping, small
 from hpsearch.trial import Build
 
@@ -102,9 +102,9 @@ def test_an_epoch_that_takes_too_long_is_said(monkeypatch):
 def test_memory_that_is_not_there_is_said(monkeypatch):
     monkeypatch.setattr(outlook, "visible_gpus", lambda: ())
     build = Build({}, parameters=1, memory_bytes=10**15)
-    [note] = outlook._memory_notes([build], 2, 1)
+    [note] = outlook.memory_notes([build], 2, 1)
     assert note.startswith("The largest model needs about 953674316.4 MiB to train; a trial's part of this")
-    assert outlook._memory_notes([Build({}, memory_bytes=1)], 2, 1) == []
+    assert outlook.memory_notes([Build({}, memory_bytes=1)], 2, 1) == ()
 
 
 def points(failing, working):

@@ -72,7 +72,7 @@ def study_document(study: Study) -> dict[str, Any]:
 
 def check_document(report: CheckReport, ahead: Preflight | None = None) -> dict[str, Any]:
     """Describes what checking an experiment has shown."""
-    found = {} if ahead is None else {"preflight": _preflight_document(ahead)}
+    found = {} if ahead is None else {"preflight": ahead.document}
     return found | {
         "objectives": {objective.metric: objective.direction for objective in report.objectives},
         "strategy": report.strategy.summary,
@@ -83,17 +83,6 @@ def check_document(report: CheckReport, ahead: Preflight | None = None) -> dict[
         "data": dataclasses.asdict(report.probe.data),
         "versions": dict(report.probe.versions),
         "warnings": list(report.warnings),
-    }
-
-
-def _preflight_document(ahead: Preflight) -> dict[str, Any]:
-    return {
-        "builds": [dataclasses.asdict(build) for build in ahead.builds],
-        "pace": dataclasses.asdict(ahead.pace) if ahead.pace else None,
-        "exports": dict(ahead.exports),
-        "slots": ahead.slots,
-        "search_s": ahead.search_s,
-        "notes": list(ahead.notes),
     }
 
 

@@ -65,15 +65,14 @@ def run(file: Path, overrides: Sequence[str], *, as_json: bool, quiet: bool, wai
 
 def check(file: Path, overrides: Sequence[str], *, quick: bool, as_json: bool) -> int:
     """Checks an experiment and prints what it would search, and what that would meet."""
-    from hpsearch import assemble
-    from hpsearch.outlook import preflight
+    from hpsearch import beforehand
 
     experiment = Experiment.load(file, overrides)
     ahead = None
     if quick:
-        report = assemble.check(experiment)
+        report = beforehand.check(experiment)
     else:
-        ahead = preflight(experiment)
+        ahead = beforehand.preflight(experiment)
         report = ahead.report
     if as_json:
         documents.write_json(documents.check_document(report, ahead))

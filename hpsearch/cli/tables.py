@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -175,9 +177,18 @@ def study_facts(study: Study) -> Table:
         *_champion_rows(study.champion, study.objectives),
         ("folder", str(study.folder)),
         *([("report", str(study.files.report))] if study.files.report.exists() else []),
+        *_preflight_rows(study.files.preflight),
         ("disk", f"{size(used.total)}, {size(used.models)} of it the models of trials"),
     ]
     return facts(rows)
+
+
+def _preflight_rows(file: Path) -> list[tuple[str, str]]:
+    """Says what the pre-flight found, if there was one."""
+    try:
+        return [("pre-flight", json.loads(file.read_text(encoding="utf-8"))["summary"])]
+    except (OSError, ValueError, KeyError):
+        return []
 
 
 def _infeasible(study: Study) -> str:

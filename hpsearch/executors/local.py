@@ -69,6 +69,7 @@ class LocalExecutor:
         limits: When workers are replaced.
         fork: Whether workers are copies of one process that has warmed up. Default: on Linux, without GPUs,
             whose libraries may not be copied.
+        gives_way: Whether workers take only what no other process wants.
 
     Raises:
         UsageError: A number is below 1, or GPUs that cannot be given out as asked for.
@@ -85,15 +86,21 @@ class LocalExecutor:
         environment: Mapping[str, str] = MappingProxyType({}),
         limits: WorkerLimits | None = None,
         fork: bool | None = None,
+        gives_way: bool = False,
     ) -> None:
         self._additions = environments(
-            slots, cores_per_trial, gpus_per_trial=gpus_per_trial, trials_per_gpu=trials_per_gpu
+            slots,
+            cores_per_trial,
+            gpus_per_trial=gpus_per_trial,
+            trials_per_gpu=trials_per_gpu,
+            environment={**os.environ, **environment},
         )
         self.slots = len(self._additions)
         on_gpus = "CUDA_VISIBLE_DEVICES" in self._additions[0]
         self._fork = can_fork() and not on_gpus if fork is None else fork
         self._warm_up = warm_up
         self._environment = environment
+        self._gives_way = gives_way
         self._limits = limits or WorkerLimits()
         self._slots: list[Slot] = []
         self._events: list[Event] = []
@@ -114,6 +121,17 @@ class LocalExecutor:
         payload.write(file, {"warm_up": self._warm_up, "perform": perform})
         self.start_from(file, shared)
 
+    def start_beside(self, other: LocalExecutor) -> None:
+        """Starts all workers with what the workers of another executor have: the function, and their data.
+
+        Args:
+            other: Started, and closed after this one.
+
+        Raises:
+            SearchError: The system refuses to start processes.
+        """
+        self.start_from(*other._files)
+
     def start_from(self, file: IO[bytes], shared: IO[bytes], *, lasting_thread: bool = False) -> None:
         """Starts all workers with what `payload.write` has written.
 
@@ -126,9 +144,15 @@ class LocalExecutor:
         Raises:
             SearchError: The system refuses to start processes.
         """
+        self._files = file, shared
         # A worker started later is like the first.
         setting = Setting(
-            {**os.environ, **self._environment}, file.fileno(), shared.fileno(), os.getcwd(), lasting_thread
+            {**os.environ, **self._environment},
+            file.fileno(),
+            shared.fileno(),
+            os.getcwd(),
+            lasting_thread,
+            self._gives_way,
         )
         settings = [
             replace(setting, environment={**setting.environment, **additions})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import psutil
 
@@ -19,7 +19,12 @@ UNLIMITED = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE
 
 
 def environments(
-    slots: int | None, cores_per_trial: int | None = None, *, gpus_per_trial: int = 1, trials_per_gpu: int = 1
+    slots: int | None,
+    cores_per_trial: int | None = None,
+    *,
+    gpus_per_trial: int = 1,
+    trials_per_gpu: int = 1,
+    environment: Mapping[str, str] = os.environ,
 ) -> tuple[dict[str, str], ...]:
     """Returns for each slot the environment variables its worker starts with.
 
@@ -29,6 +34,7 @@ def environments(
             1; with GPUs, the slot's part of the cores: JAX compiles for a GPU five times as fast on eight.
         gpus_per_trial: GPUs that a slot has to itself. From 2, there must be as many.
         trials_per_gpu: Slots that share a GPU, each with its part of the memory that is free now.
+        environment: What workers would have without; it may hide GPUs. Default: that of this process.
 
     Raises:
         UsageError: A number below 1, or GPUs that cannot be given out as asked for.
@@ -43,7 +49,7 @@ def environments(
             raise UsageError(
                 fault(f"resources.{name}", "too small", expected="a number from 1", received=number)
             )
-    gpus = visible_gpus()
+    gpus = visible_gpus(environment)
     if not gpus and gpus_per_trial == 1:
         cores = cores_per_trial or 1
         return (_threads(cores),) * (slots or max(1, usable_cores() // cores))
@@ -116,9 +122,9 @@ def usable_cores() -> int:
     return max(1, cores if limit is None else min(cores, int(limit)))
 
 
-def visible_gpus() -> tuple[str, ...]:
+def visible_gpus(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Returns the NVIDIA GPUs as `CUDA_VISIBLE_DEVICES` names them."""
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+    if (visible := environment.get("CUDA_VISIBLE_DEVICES")) is not None:
         names = [name.strip() for name in visible.split(",")]
         cut = next((i for i, name in enumerate(names) if name in ("", "-1", "NoDevFiles")), len(names))
         return tuple(names[:cut])  # CUDA ignores what follows an invalid name

@@ -24,6 +24,7 @@ from hpsearch.errors import SearchError, fault
 from hpsearch.executors import cgroup
 from hpsearch.executors.messages import Born, FromWorker, Said, Stop, ToWorker
 from hpsearch.executors.outcome import failure_of_exit
+from hpsearch.executors.priority import give_way
 from hpsearch.trial import Failure, FailureKind
 
 BOOT = (
@@ -52,6 +53,8 @@ class Setting:
     """Its working directory."""
     lasting_thread: bool = False
     """Whether the thread that starts it lives as long as this process, as the main thread does."""
+    gives_way: bool = False
+    """Whether it takes only what no other process wants."""
 
 
 class Process(Protocol):
@@ -289,7 +292,7 @@ def start(module: str, connection_fd: int, log_fd: int, setting: Setting) -> sub
     descriptors = (connection_fd, setting.payload_fd, setting.shared_fd)
     arguments = map(str, (*descriptors, int(die_with_parent)))
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", "-c", BOOT.format(module), sys_path, *arguments],
             env=setting.environment,
             cwd=setting.folder,
@@ -303,6 +306,9 @@ def start(module: str, connection_fd: int, log_fd: int, setting: Setting) -> sub
         raise SearchError(
             fault("executor", "a worker process could not be started", received=str(error))
         ) from error
+    if setting.gives_way:
+        give_way(process.pid)
+    return process
 
 
 def tail(log: str, start: int) -> str:

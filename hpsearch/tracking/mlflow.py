@@ -20,6 +20,7 @@ from urllib.parse import quote
 from hpsearch.errors import TrackingError, fault
 from hpsearch.tracking import Champion, StudyRecord
 from hpsearch.tracking.messages import Best, Close, Crown, Files, Finish, Interrupt, Message, Start
+from hpsearch.tracking.s3 import is_of_s3
 from hpsearch.tracking.sender import STUDY, Sender
 from hpsearch.tracking.store import connect, explained, one_line, resolve
 from hpsearch.tracking.study_run import StudyRun
@@ -192,4 +193,6 @@ def is_outage(error: Exception) -> bool:
     status = getattr(error, "get_http_status_code", None)
     if status is not None:
         return status() not in (400, 404, 405, 409, 413, 422)
-    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)  # of ours: it is gone
+    if isinstance(error, FileNotFoundError):  # of ours: it is gone
+        return False
+    return isinstance(error, OSError) or is_of_s3(error)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hpsearch.errors import TrackingError, fault
+from hpsearch.tracking.s3 import SECRETS, is_of_s3
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -90,7 +91,7 @@ def masked(text: str) -> str:
     """Replaces passwords and tokens in an address, or in any text that quotes one, by `***`."""
     text = re.sub(r"(?<=://)[^/\s@]*@", "***@", text)
     text = re.sub(r"(?i)\b(password|passwd|pwd|token|secret|api_?key)=[^&\s'\"]+", r"\1=***", text)
-    for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
+    for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", *SECRETS):
         secret = os.environ.get(name)
         if secret and len(secret) > 3:
             text = text.replace(secret, "***")
@@ -145,7 +146,10 @@ def explained(error: Exception, store: Store) -> TrackingError:
     status = getattr(error, "get_http_status_code", lambda: 500)()
     advice = "Start the server, or name another store with `--set tracking.uri=sqlite:///mlflow.db`."
     if isinstance(error, ModuleNotFoundError):
-        problem, advice = "needs a database driver that is not installed", f"Try `pip install {error.name}`."
+        problem, advice = "needs a package that is not installed", f"Try `pip install {error.name}`."
+    elif is_of_s3(error):
+        problem = "keeps artifacts in S3, which does not take them"
+        advice = "Check the bucket, MLFLOW_S3_ENDPOINT_URL and this process's AWS credentials."
     elif "out-of-date database schema" in cause:
         problem = "was made by another version of MLflow"
         advice = f"Make a backup, then run `mlflow db upgrade {store.shown}`."

@@ -50,7 +50,7 @@ def survey(experiment: Experiment, job: Survey) -> SurveyResult | Failure:
     stage = FailureKind.DATA
     try:
         runtime.set_up(experiment)
-        data = load_data(experiment.data)
+        data = load_data(experiment.data, experiment.evaluation)
         stage = FailureKind.ERROR
         until_s = time.monotonic() + job.timeout_s
         build, prepared = _build(experiment, data, lambda parameter: parameter.default)

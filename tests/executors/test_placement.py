@@ -47,6 +47,13 @@ def test_one_slot_a_gpu_each_seeing_its_own(monkeypatch):
     assert not any("TF_FORCE_GPU_ALLOW_GROWTH" in slot for slot in environments(None, 1))
 
 
+def test_gpus_that_workers_will_not_see_are_not_given_out(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    (place,) = environments(1, environment={"CUDA_VISIBLE_DEVICES": "-1"})
+    assert "CUDA_VISIBLE_DEVICES" not in place
+    assert place["OMP_NUM_THREADS"] == "1"
+
+
 def test_more_slots_than_gpus_share_their_memory(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     slots = environments(3, 1)

@@ -1,4 +1,4 @@
-"""Real services, each started once for all tests: PostgreSQL, MLflow's server, a browser. Loopback only.
+"""Real services, each started once for all tests: PostgreSQL, S3, MLflow's server, a browser. Loopback only.
 
 What is not installed is skipped; `scripts/services` installs it.
 """
@@ -12,12 +12,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
+from hpsearch.listener import Listener
 from hpsearch.tracking.store import set_defaults
 
 set_defaults()
@@ -99,6 +101,101 @@ def postgres():
     service.remove()
 
 
+class S3:
+    """moto's S3 in a thread of this process: what it holds outlives an outage. One bucket, `records`."""
+
+    def __init__(self) -> None:
+        from moto.server import ThreadedMotoServer
+
+        self._make = lambda: ThreadedMotoServer("127.0.0.1", port, verbose=False)
+        port = free_port()
+        self.key = secrets.token_hex(20)
+        self.environment = {
+            "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": f"AKIA{secrets.token_hex(8).upper()}",
+            "AWS_SECRET_ACCESS_KEY": self.key,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_MAX_ATTEMPTS": "1",  # boto's own patience is not what is tried here
+        }
+
+    def start(self) -> None:
+        self._server = self._make()
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def create(self) -> None:
+        import boto3
+
+        self._client = boto3.client(
+            "s3",
+            endpoint_url=self.environment["MLFLOW_S3_ENDPOINT_URL"],
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.key,
+            region_name="us-east-1",
+        )
+        self._client.create_bucket(Bucket="records")
+
+    def keys(self, prefix: str) -> set[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket="records", Prefix=prefix)
+        return {each["Key"].removeprefix(prefix) for page in pages for each in page.get("Contents", ())}
+
+    def content(self, key: str) -> bytes:
+        return self._client.get_object(Bucket="records", Key=key)["Body"].read()
+
+
+@pytest.fixture(scope="session")
+def s3():
+    for package in ("moto", "boto3"):
+        pytest.importorskip(package, reason=f"{package} is not installed; {HOW}")
+    service = S3()
+    service.start()
+    service.create()
+    yield service
+    service.stop()
+
+
+class Outage(Listener):
+    """Takes a service away when a trial has ended, and brings it back some seconds later."""
+
+    def __init__(self, service, number: int, seconds: float) -> None:
+        self._service, self._number = service, number
+        self._back = threading.Timer(seconds, service.start)
+        self.trials_during = 0
+
+    def on_trial_finished(self, trial, best):
+        if trial.number == self._number:
+            self._service.stop()
+            self._back.start()
+        elif self._back.is_alive():
+            self.trials_during += 1
+
+    def wait(self) -> None:
+        self._back.join(60)
+
+
+AUTHENTICATION = """
+[mlflow]
+default_permission = READ
+database_uri = sqlite:///basic_auth.db
+admin_username = admin
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+grant_default_workspace_access = false
+auth_cache_ttl_seconds = 60
+"""
+
+
+def with_password(folder: Path, password: str) -> dict[str, str]:
+    """Returns what has a server with `--app-name=basic-auth` know its administrator."""
+    (folder / "auth.ini").write_text(AUTHENTICATION)
+    return {
+        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": password,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(12),
+    }
+
+
 class MlflowServer:
     """`mlflow server` as an administrator runs it; it can be stopped and started again."""
 
@@ -118,6 +215,10 @@ class MlflowServer:
         self._command = [*program, *place, "--artifacts-destination", str(folder / "artifacts"), *arguments]
 
     def start(self) -> None:
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
         with open(self._output, "a") as output:
             self._process = subprocess.Popen(
                 self._command,
@@ -128,6 +229,8 @@ class MlflowServer:
                 stderr=output,
                 start_new_session=True,
             )
+
+    def wait(self) -> None:
         direct = build_opener(ProxyHandler({}))
         for _ in range(900):
             assert self._process.poll() is None, self._output.read_text()

@@ -9,35 +9,19 @@ from hpsearch.errors import TrackingError
 from hpsearch.testing.searching import ToySearch
 from hpsearch.tracking.mlflow import MlflowTracker
 
-from .conftest import HOW, MlflowServer
+from .conftest import HOW, MlflowServer, with_password
 
 pytestmark = pytest.mark.slow
 
 PASSWORD = secrets.token_hex(12)
-CONFIGURATION = """
-[mlflow]
-default_permission = READ
-database_uri = sqlite:///basic_auth.db
-admin_username = admin
-authorization_function = mlflow.server.auth:authenticate_request_basic_auth
-grant_default_workspace_access = false
-auth_cache_ttl_seconds = 60
-"""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     pytest.importorskip("flask_wtf", reason=f"mlflow[auth] is not installed; {HOW}")
     folder = tmp_path_factory.mktemp("server")
-    (folder / "auth.ini").write_text(CONFIGURATION)
-    server = MlflowServer(
-        folder,
-        f"sqlite:///{folder}/mlflow.db",
-        "--app-name=basic-auth",
-        MLFLOW_AUTH_CONFIG_PATH=str(folder / "auth.ini"),
-        MLFLOW_AUTH_ADMIN_PASSWORD=PASSWORD,
-        MLFLOW_FLASK_SERVER_SECRET_KEY=secrets.token_hex(12),
-    )
+    login = with_password(folder, PASSWORD)
+    server = MlflowServer(folder, f"sqlite:///{folder}/mlflow.db", "--app-name=basic-auth", **login)
     server.start()
     yield server
     server.stop()

@@ -1,40 +1,19 @@
 """MLflow on PostgreSQL, as a team runs it: away for seconds in the middle of a search, or its database is."""
 
-import threading
 import time
 
 import pytest
 
 from hpsearch.driver import End
 from hpsearch.errors import TrackingError
-from hpsearch.listener import Listener
 from hpsearch.testing.searching import ToySearch, assert_recorded
 from hpsearch.tracking.mlflow import MlflowTracker
 
-from .conftest import MlflowServer
+from .conftest import MlflowServer, Outage
 
 pytestmark = pytest.mark.slow
 
 TRIALS = 12
-
-
-class _Outage(Listener):
-    """Takes a service away when a trial has ended, and brings it back some seconds later."""
-
-    def __init__(self, service, number, seconds):
-        self._service, self._number = service, number
-        self._back = threading.Timer(seconds, service.start)
-        self.trials_during = 0
-
-    def on_trial_finished(self, trial, best):
-        if trial.number == self._number:
-            self._service.stop()
-            self._back.start()
-        elif self._back.is_alive():
-            self.trials_during += 1
-
-    def wait(self):
-        self._back.join(60)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +30,7 @@ def test_an_outage_in_the_middle_loses_and_doubles_nothing(
 ):
     tracker = MlflowTracker(server.uri, what, close_timeout_s=60)
     search = ToySearch(tmp_path / what, trials=TRIALS, slots=2, toy={"pause_s": 0.3}, tracker=tracker)
-    outage = _Outage({"server": server, "postgres": postgres}[what], 2, seconds)
+    outage = Outage({"server": server, "postgres": postgres}[what], 2, seconds)
     assert search.run(outage) is End.TRIALS
     assert outage.trials_during >= 4  # the search went on without it
     outage.wait()

@@ -126,8 +126,9 @@ def test_secrets_are_masked(text, expected):
     assert masked(text) == expected
 
 
-def test_a_token_in_the_environment_is_masked(monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "abcdef12")
+@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY"])
+def test_a_secret_in_the_environment_is_masked(monkeypatch, name):
+    monkeypatch.setenv(name, "abcdef12")
     assert masked("Bearer abcdef12") == "Bearer ***"
 
 
