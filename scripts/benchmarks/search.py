@@ -67,15 +67,15 @@ def search(strategy, seed, chosen, folder):
         listener=course,
     )
     values = [course.best[n * chosen.epochs - 1] for n in chosen.trainings]
-    return [*values, study.champion["test"]["accuracy"]]
+    return [*values, study.champion["test"]["test_accuracy"]]
 
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench search", description=__doc__.partition("\n")[0])
     parser.add_argument("--strategies", nargs="+", default=STRATEGIES)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=9, help="Of a whole trial. Default: 9.")
-    parser.add_argument("--rows", type=int, default=7_000, help="70 % are trained on. Default: 7,000.")
+    parser.add_argument("--epochs", type=int, default=6, help="Of a whole trial. Default: 6.")
+    parser.add_argument("--rows", type=int, default=5_000, help="70 % are trained on. Default: 5,000.")
     parser.add_argument(
         "--trainings", type=int, nargs="+", default=[3, 6, 10], help="Budgets, in whole trials' epochs."
     )
