@@ -157,9 +157,7 @@ def test_a_bucket_that_is_not_there_is_told(tmp_path, habits, monkeypatch, s3):
     from mlflow import MlflowClient
 
     MlflowClient(habit.server.uri).create_experiment("lost", "s3://no-such-bucket/lost")
-    said = (
-        r"keeps artifacts in S3, which does not take them.*NoSuchBucket.*Check the bucket, MLFLOW_S3_"
-    )
+    said = r"keeps artifacts in S3, which does not take them.*NoSuchBucket.*Check the bucket, MLFLOW_S3_"
     with pytest.raises(TrackingError, match=said):
         MlflowTracker(habit.server.uri, "lost").open_study(ToySearch(tmp_path / "lost").record)
 
