@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 FEWEST = 2
 """Complete trials from which there is something to draw."""
-MOST_PARAMETERS = 6
-"""Hyperparameters in charts that compare each with each other one, the most important ones."""
+MOST_PARAMETERS = 12
+"""Hyperparameters in one chart, the most important ones."""
 DPI = 110
 
 
@@ -72,7 +72,7 @@ def charts(study: optuna.Study, importances: dict[str, float]) -> tuple[Chart, .
     single = len(study.directions) == 1
     found: list[Chart] = []
     if any(trial.datetime_start and trial.datetime_complete for trial in study.trials):
-        tells = "When each trial ran, and how it ended: gaps are slots that waited."
+        tells = "When each trial ran, and how it ended. In a gap a slot had nothing to do."
         found.append(Chart("timeline", "Timeline", tells, "plot_timeline", {}))
     if len(complete) < FEWEST:
         return tuple(found)
@@ -85,9 +85,9 @@ def charts(study: optuna.Study, importances: dict[str, float]) -> tuple[Chart, .
     tells = "Every trial in order, and the best so far: is the search still improving?"
     found.insert(0, Chart("history", "Optimization history", tells, "plot_optimization_history", leading))
     if single and any(trial.intermediate_values for trial in study.trials):
-        tells = "The objective after each epoch: when trials are decided, and what pruning stopped."
+        tells = "The objective after each epoch: how soon good trials lead, and which were stopped early."
         found.append(Chart("learning", "Learning curves", tells, "plot_intermediate_values", {}))
-    tells = "How many trials reach which value: steep is a space in which most settings do."
+    tells = "The share of the complete trials up to each value: where it is steep there are many."
     found.append(Chart("edf", "Distribution of the results", tells, "plot_edf", leading))
     return (*found, *_of_parameters(complete, importances, leading))
 
@@ -105,11 +105,12 @@ def _of_parameters(
     if not varied:
         return ()
     top = varied[:MOST_PARAMETERS]
+    which = f" The {len(top)} most important of {len(varied)}." if len(top) < len(varied) else ""
     found = [
         Chart(
             "slice",
             "Each hyperparameter alone",
-            "The result by each hyperparameter's value; later trials are darker.",
+            f"The result by each hyperparameter's value; later trials are darker.{which}",
             "plot_slice",
             {"params": top, **leading},
             (2.6 * len(top) + 1.0, 3.4),
@@ -117,14 +118,14 @@ def _of_parameters(
         Chart(
             "parallel_coordinate",
             "Trials as lines",
-            "One line a trial through all its values: which combinations do well?",
+            f"One line a trial through its values: which combinations do well?{which}",
             "plot_parallel_coordinate",
             {"params": top, **leading},
             (9.0, 4.6),
         ),
     ]
     everywhere = [name for name in top if all(name in trial.params for trial in complete)]
-    if len(everywhere) > 1:
+    if len(everywhere) > 1 and importances:  # else these would be any two
         pair = everywhere[:3]
         found += [
             Chart(
@@ -138,7 +139,7 @@ def _of_parameters(
             Chart(
                 "rank",
                 "Ranks over pairs",
-                "The same by rank, which outliers do not distort.",
+                "The same, coloured by rank: a few very bad results do not hide the rest.",
                 "plot_rank",
                 {"params": pair, **leading},
                 (9.0, 8.0),

@@ -138,6 +138,26 @@ def told_apart(study: Study) -> str | None:
     )
 
 
+def trained_once(study: Study) -> str | None:
+    """Says what the distance between the first and the second does not tell, where nothing else does.
+
+    Args:
+        study: Any.
+
+    Returns:
+        A sentence; None where there is no second, or trials are trained several times.
+    """
+    ranking = tuple(trial for trial in study.ranking if trial.feasible)
+    if len(ranking) < 2 or len(study.objectives) > 1 or ranking[0].parts:
+        return None
+    first, second = ranking[0], ranking[1]
+    gap = abs(first.values[0] - second.values[0])
+    return (
+        f"Trial {first.number} is {gap:.4f} ahead of trial {second.number}. Each was trained once, so how "
+        "much of that is chance is not known: `evaluation: {repeats: 3}` shows it."
+    )
+
+
 def selection(study: Study) -> str | None:
     """Says why another trial than the best was selected, if one was."""
     if not study.ranking or study.selected.number == study.ranking[0].number:
@@ -161,9 +181,10 @@ def flattery(study: Study) -> str | None:
         return None
     validation, tested = champion["values"][metric], champion["test"][test]
     gap = validation - tested if direction == "maximize" else tested - validation
-    kind = "better" if gap > 0 else "worse"
+    selected = f"It was selected for {metric} {validation:.4f}"
+    if gap <= 0:
+        return f"{selected}; on rows that no trial saw, its {test} is no worse, {tested:.4f}: quote this one."
     return (
-        f"It was selected for {metric} {validation:.4f}, {abs(gap):.4f} {kind} than the {test} of "
-        f"{tested:.4f} on rows that no trial saw. Quote the test score: the best of many validation scores "
-        "is partly luck."
+        f"{selected}, {gap:.4f} better than the {test} of {tested:.4f} on rows that no trial saw. Quote the "
+        "test score: the best of many validation scores is partly luck."
     )

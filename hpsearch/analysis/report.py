@@ -12,9 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis.charts import Chart, charts
-from hpsearch.analysis.evidence import Interval, flattery, metric_intervals, selection, told_apart
-from hpsearch.analysis.findings import Findings, findings
-from hpsearch.analysis.importance import importances
+from hpsearch.analysis.evidence import (
+    Interval,
+    flattery,
+    metric_intervals,
+    selection,
+    told_apart,
+    trained_once,
+)
+from hpsearch.analysis.findings import Findings, best_few, findings
+from hpsearch.analysis.importance import FEWEST, importances
 from hpsearch.analysis.paired import parts_told_apart
 from hpsearch.analysis.shown import shown
 from hpsearch.code_version import CodeVersion
@@ -78,7 +85,7 @@ def _page(
     text = files("hpsearch.analysis").joinpath("report.html.j2").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     ranking = study.ranking
-    feasible = sum(trial.feasible for trial in ranking)
+    feasible = [trial for trial in ranking if trial.feasible]
     mistakes, mistakes_picture = _mistakes(study)
     return template.render(
         study=study,
@@ -87,7 +94,9 @@ def _page(
         scores=list(_scores(study, intervals)),
         sentences=sentences,
         findings=found,
-        top=max(3, -(-feasible // 10)) if feasible > 2 else feasible,
+        top=len(best_few(feasible)),
+        complete=len(ranking),
+        fewest=FEWEST,
         leaderboard=ranking[:TOP],
         names=_names(ranking[:TOP], found),
         counts=_counts(study),
@@ -130,7 +139,7 @@ def _counts(study: Study) -> str:
     counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no trials"
     if study.infeasible:
         counted += f" ({len(study.infeasible)} of them infeasible)"
-    return f"{counted}; {epochs:,} epochs, {duration(spent)} of training."
+    return f"{counted}; {epochs:,} epochs, {duration(spent)} of training in all."
 
 
 def _scores(study: Study, intervals: Mapping[str, Interval]) -> Iterator[dict[str, str]]:
@@ -162,7 +171,10 @@ def _interval(interval: Interval | None) -> str:
 def _sentences(study: Study, found: Findings | None) -> Iterator[str]:
     if found is not None:
         yield found.progress
-    for sentence in (parts_told_apart(study) or told_apart(study), flattery(study), selection(study)):
+        if found.short is not None:
+            yield found.short
+    apart = parts_told_apart(study) or told_apart(study) or trained_once(study)
+    for sentence in (apart, flattery(study), selection(study)):
         if sentence is not None:
             yield sentence
 

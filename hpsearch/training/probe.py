@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Sequence
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import keras
@@ -140,6 +141,7 @@ def _versions() -> dict[str, str]:
         "python": platform.python_version(),
         "keras": keras.__version__,
         "keras-tuner": keras_tuner.__version__,
+        "optuna": version("optuna"),
         "numpy": np.__version__,
         "backend": backend,
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, mean_squared_error, recall_score
 
-from hpsearch.analysis.evidence import flattery, metric_intervals, told_apart
+from hpsearch.analysis.evidence import flattery, metric_intervals, told_apart, trained_once
 
 
 def _study(tmp_path, task="classification", names=("a", "b", "c"), **given):
@@ -77,7 +77,7 @@ def test_several_amounts_a_row_and_no_champion_have_none(tmp_path):
 
 def _ranking(*values, feasible=99):
     return [
-        SimpleNamespace(number=number, values=(value,), feasible=number < feasible)
+        SimpleNamespace(number=number, values=(value,), feasible=number < feasible, parts=())
         for number, value in enumerate(values)
     ]
 
@@ -96,6 +96,13 @@ def test_of_other_metrics_nothing_is_claimed(tmp_path):
     assert told_apart(_study(tmp_path, ranking=_ranking(0.9, 0.95, feasible=1))) is None
 
 
+def test_of_trials_trained_once_chance_is_not_known(tmp_path):
+    objectives = {"val_r2": "maximize"}
+    said = trained_once(_study(tmp_path, ranking=_ranking(0.79, 0.78), objectives=objectives))
+    assert said.startswith("Trial 0 is 0.0100 ahead of trial 1. Each was trained once")
+    assert trained_once(_study(tmp_path, ranking=_ranking(0.79), objectives=objectives)) is None
+
+
 def test_how_much_the_validation_flatters(tmp_path):
     champion = {"trial": 3, "values": {"val_accuracy": 0.95}, "test": {"test_accuracy": 0.93}}
     said = flattery(_study(tmp_path, champion=champion))
@@ -104,6 +111,9 @@ def test_how_much_the_validation_flatters(tmp_path):
     )
     loss = {"trial": 3, "values": {"val_loss": 0.3}, "test": {"test_loss": 0.2}}
     said = flattery(_study(tmp_path, champion=loss, objectives={"val_loss": "minimize"}))
-    assert "0.1000 worse than the test_loss" in said
+    assert said == (
+        "It was selected for val_loss 0.3000; on rows that no trial saw, its test_loss is no worse, 0.2000: "
+        "quote this one."
+    )
     assert flattery(_study(tmp_path, champion={"trial": 3, "values": {}, "test": {}})) is None
     json.dumps(said)

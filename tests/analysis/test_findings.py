@@ -1,11 +1,16 @@
 """What matters, and what to keep."""
 
+from types import SimpleNamespace
+
 import optuna
 import pytest
 
 from hpsearch.analysis.findings import findings
 from hpsearch.analysis.importance import importances
 from hpsearch.analysis.shown import shown
+from hpsearch.space import Parameter, Space
+from hpsearch.trial import TrialState
+from hpsearch.trial_view import TrialView
 
 
 def _study(function, trials=60):
@@ -54,7 +59,7 @@ def test_every_hyperparameter_is_spoken_of(searched):
     assert activation.good == "relu (3 of 3)"
     assert "relu" in activation.advice
     later = sum(trial.number > best.number for trial in searched.trials)
-    assert f"The best trial was number {best.number}; the {later} that ended" in found.progress
+    assert f"The best trial was number {best.number}; the {later} that began" in found.progress
 
 
 def test_a_best_value_at_the_end_of_its_range(tmp_path):
@@ -71,6 +76,51 @@ def test_a_best_value_at_the_end_of_its_range(tmp_path):
     assert found.fixed == {"units": 64}
     rate = next(each for each in found.hyperparameters if each.name == "learning_rate")
     assert rate.best > 1e-3
+
+
+def _looked_at(params, *, declared=(), epochs=10, best_epoch=5):
+    """Returns what is found of complete trials with these hyperparameters, the best first."""
+    trials = tuple(
+        TrialView(n, TrialState.COMPLETE, each, (1.0 - n / 100,), {}, epochs, best_epoch, 1.0, None)
+        for n, each in enumerate(params)
+    )
+    space = Space(tuple(declared)).to_json()
+    study = SimpleNamespace(
+        ranking=trials,
+        trials=trials,
+        best=trials[:1],
+        objectives={"val_r2": "maximize"},
+        facts={"space": space},
+    )
+    return findings(study, {})
+
+
+RATE = Parameter("dropout", "float", 0.0, low=0.0, high=0.5)
+UNITS = Parameter("units", "int", 64, low=16, high=256)
+
+
+@pytest.mark.parametrize(
+    ("declared", "values", "advice"),
+    [
+        (RATE, [0.0, 0.0, 0.0, 0.3], "Keep 0 for now: all of the best trials have it."),
+        (RATE, [0.0, 0.1, 0.0, 0.3], "Leave it as it is: the trials are too few to tell."),
+        (RATE, [0.5, 0.49, 0.1, 0.3], "Widen its range: the best values are at the upper end."),
+        (UNITS, [256, 32, 64, 128], "Leave it as it is: the trials are too few to tell."),
+        (UNITS, [16, 16, 64, 128], "Widen its range: the best values are at the lower end."),
+    ],
+)
+def test_few_trials_give_advice_where_the_best_agree(declared, values, advice):
+    found = _looked_at([{declared.name: value} for value in values], declared=[declared])
+    assert [each.advice for each in found.hyperparameters] == [advice]
+
+
+def test_best_at_the_last_epochs_is_too_short():
+    params = [{"units": 16}, {"units": 32}]
+    assert _looked_at(params).short is None
+    assert _looked_at(params, epochs=2, best_epoch=2).short is None
+    assert _looked_at(params, best_epoch=10).short == (
+        "2 of the best 2 trials were at their best at the end of their 10 epochs: more epochs may help."
+    )
 
 
 def test_nothing_is_found_where_nothing_is_complete(tmp_path):
