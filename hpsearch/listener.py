@@ -20,8 +20,8 @@ class Listener:
     def on_epoch(self, number: int, epoch: Epoch) -> None:
         """A trial finished an epoch."""
 
-    def on_trial_paused(self, number: int, epochs: int, value: float) -> None:
-        """A trial stopped for now, after so many epochs; `value` is its best of the first objective."""
+    def on_trial_paused(self, number: int, epochs: int, values: Mapping[str, float]) -> None:
+        """A trial stopped for now, after so many epochs; `values` are what it is compared by, by metric."""
 
     def on_trial_finished(self, trial: TrialView, best: TrialView | None) -> None:
         """A trial ended; `best` is the best complete one so far."""
@@ -56,10 +56,10 @@ class Together(Listener):
         for listener in self._listeners:
             listener.on_epoch(number, epoch)
 
-    def on_trial_paused(self, number: int, epochs: int, value: float) -> None:
+    def on_trial_paused(self, number: int, epochs: int, values: Mapping[str, float]) -> None:
         """Tells all of them."""
         for listener in self._listeners:
-            listener.on_trial_paused(number, epochs, value)
+            listener.on_trial_paused(number, epochs, values)
 
     def on_trial_finished(self, trial: TrialView, best: TrialView | None) -> None:
         """Tells all of them."""
