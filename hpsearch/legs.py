@@ -53,11 +53,6 @@ class Leg:
     """Its outcome so far, as it will be kept, if it is paused now."""
 
     @property
-    def last(self) -> Reached | None:
-        """What it has shown by the end of its latest leg."""
-        return self.reached[max(self.reached)] if self.reached else None
-
-    @property
     def trained_s(self) -> float:
         """How long the earlier legs took."""
         return sum(end_s - start_s for start_s, end_s in self.spans)
@@ -94,17 +89,23 @@ def read_leg(trial: FrozenTrial | Trial) -> Leg | None:
     record = trial.user_attrs.get(LEG)
     if record is None:
         return None
-    constraints = record.get("constraints", {})
-    reached = {
-        int(epoch): Reached(_vector(values), constraints.get(epoch, {}))
-        for epoch, values in record["values"].items()
-    }
+    reached = {int(epoch): _read_reached(record, epoch) for epoch in record["values"]}
     return Leg(record["until"], reached, tuple(map(tuple, record["spans"])), record["paused"])
 
 
-def _vector(values: Any) -> tuple[float | None, ...]:
-    """Reads values; earlier versions wrote the first objective's alone."""
-    return tuple(values) if isinstance(values, Sequence) else (values,)
+def last_reached(trial: FrozenTrial) -> Reached | None:
+    """Returns what a trial has shown by the end of its latest leg; None if it has not ended one."""
+    record = trial.user_attrs.get(LEG)
+    if not record or not record["values"]:
+        return None
+    return _read_reached(record, max(record["values"], key=int))
+
+
+def _read_reached(record: Mapping[str, Any], epoch: str) -> Reached:
+    values = record["values"][epoch]
+    if not isinstance(values, Sequence):  # earlier versions wrote the first objective's alone
+        values = (values,)
+    return Reached(tuple(values), record.get("constraints", {}).get(epoch, {}))
 
 
 def has_paused(trial: FrozenTrial) -> bool:

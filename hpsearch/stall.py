@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpsearch.legs import has_paused, read_leg
+from hpsearch.legs import has_paused, last_reached
 from hpsearch.ranking import pareto_front
 from hpsearch.trial import TrialState
 from hpsearch.trial_record import read_broken
@@ -51,13 +51,12 @@ def _shown(trial: FrozenTrial, directions: Mapping[str, str]) -> _Shown | None:
     if not stopped:
         return None
     if len(directions) > 1:
-        leg = read_leg(trial)
-        if leg is None or leg.last is None:
+        reached = last_reached(trial)
+        if reached is None:
             return None
-        values = tuple(value for value in leg.last.values[: len(directions)] if value is not None)
-        return _Shown(
-            trial.number, values, feasible=len(values) == len(directions) and not leg.last.violation
-        )
+        values = tuple(value for value in reached.values[: len(directions)] if value is not None)
+        known = len(values) == len(directions)
+        return _Shown(trial.number, values, feasible=known and not reached.violation)
     if not trial.intermediate_values:
         return None
     best = max if next(iter(directions.values())) == "maximize" else min

@@ -23,7 +23,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.legs import has_paused, read_leg
+from hpsearch.legs import has_paused, last_reached
 from hpsearch.trial_record import read_broken, read_infeasible
 
 if TYPE_CHECKING:
@@ -152,17 +152,18 @@ def advanced(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
     stopped = {t.number: reached for t in trials if (reached := _reached(t)) is not None}
     if not stopped:
         return list(trials)
-    worst = _worst([t.values for t in trials if t.state == TrialState.COMPLETE], directions)
-    names = sorted({name for t in trials for name in t.constraints})
+    complete = [t for t in trials if t.state == TrialState.COMPLETE]
+    worst = _worst([t.values for t in complete], directions)
+    known = (*(each.constraints for each in stopped.values()), *(t.constraints for t in complete))
+    names = sorted(set().union(*known))
     return [_as_reached(t, stopped[t.number], worst, names) if t.number in stopped else t for t in trials]
 
 
 def _reached(trial: FrozenTrial) -> Reached | None:
     """Returns what a trial has shown on its last rung, if it was not trained to its end."""
-    if trial.state == TrialState.COMPLETE or not has_paused(trial) or read_infeasible(trial):
+    if trial.state == TrialState.COMPLETE or read_infeasible(trial):
         return None
-    leg = read_leg(trial)
-    return None if leg is None else leg.last
+    return last_reached(trial)
 
 
 def _as_reached(

@@ -9,7 +9,7 @@ from hpsearch import strategies
 from hpsearch.driver import End
 from hpsearch.errors import StrategyError
 from hpsearch.experiment_search import StrategySection
-from hpsearch.legs import LEG, Promotion, Reached, begin_leg, end_leg, read_leg
+from hpsearch.legs import LEG, Promotion, Reached, begin_leg, end_leg, last_reached, read_leg
 from hpsearch.listener import Listener
 from hpsearch.space import Parameter, Space
 from hpsearch.strategies import Context
@@ -238,8 +238,8 @@ def test_a_leg_of_an_earlier_version_is_read():
     study = _study([0.5, 0.4, 0.6])
     trial = optuna.trial.Trial(study, 0)
     trial.set_user_attr(LEG, {"until": 3, "values": {"1": 0.5, "3": 0.7}, "spans": [[0, 1]], "paused": {}})
-    leg = read_leg(trial)
-    assert (leg.reached, leg.last.violation) == ({1: Reached((0.5,)), 3: Reached((0.7,))}, 0.0)
+    assert read_leg(trial).reached == {1: Reached((0.5,)), 3: Reached((0.7,))}
+    assert last_reached(study.trials[0]) == Reached((0.7,))
     assert create().schedule.rescue(study.get_trials()) == Promotion(0, 9)
 
 
