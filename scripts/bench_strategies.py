@@ -30,7 +30,6 @@ STRATEGIES = {
     "auto": "auto",
     "random": "random",
     "tpe": "optuna",
-    "nsgaii": {"name": "optuna", "sampler": {"name": "nsgaii", "population_size": 20}},
     "hyperband": "hyperband",
     "bayesian": "bayesian",
     "asha_random": {"name": "asha", "sampler": "random"},
@@ -46,7 +45,7 @@ PLAIN = {
     "plain_tpe_hyperband": lambda: {"pruner": optuna.pruners.HyperbandPruner(max_resource=lcbench.EPOCHS)},
 }
 """Optuna alone, as its tutorial has it."""
-WITH_TWO = ("random", "tpe", "nsgaii", "asha_random", "asha_tpe")
+WITH_TWO = ("random", "tpe", "asha_random", "asha_tpe")
 DEFAULT = ("random", "plain_tpe", "plain_tpe_hyperband", "asha_random", "bayesian", "asha", "auto")
 
 
