@@ -69,14 +69,15 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         parts=parts or 1,
         budget=Budget(experiment.search.trials, total_epochs, experiment.search.timeout_s),
         constrained=bool(experiment.search.constraints),
-        per_epoch=not is_of_deployment(objectives[0].metric),
+        per_epoch=not all(is_of_deployment(objective.metric) for objective in objectives),
         resumes=not probe.any_metric,
         guests=_guests(experiment, space, objectives),
         start=_start(experiment, space, any_name=probe.any_metric),
         where=f"{experiment.where}: search.strategy",
     )
     strategy = strategies.create(experiment.search.strategy, context)
-    if (strategy.prunes or strategy.schedule is not None) and not context.per_epoch:
+    stops = strategy.prunes or strategy.schedule is not None
+    if stops and len(objectives) == 1 and not context.per_epoch:
         raise _stopped_by_nothing(context.where, objectives[0].metric)
     asked = backends.not_read(experiment.training.backend)
     warnings = (*(o.warning for o in objectives if o.warning), *strategy.warnings, *asked)
@@ -140,7 +141,7 @@ def _stopped_by_nothing(where: str, metric: str) -> StrategyError:
     return StrategyError(
         fault(
             where,
-            "trials are stopped early by the first objective after each epoch",
+            "trials are stopped early by the objective after each epoch",
             expected="an objective that epochs report, e.g. `val_loss`",
             received=f"{metric}, which is known only of a whole trial",
             advice="Let no trial be stopped early, or make this metric a constraint.",

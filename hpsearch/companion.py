@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hpsearch import wiring
 from hpsearch.checking import CheckReport
@@ -76,7 +76,7 @@ class Companion(Listener):
         """Learns how long the rest of a trial takes."""
         self._pacer.add_trial(trial)
 
-    def on_trial_paused(self, number: int, epochs: int, value: float) -> None:  # noqa: ARG002
+    def on_trial_paused(self, number: int, epochs: int, values: Mapping[str, float]) -> None:  # noqa: ARG002
         """Learns nothing from the time until the trial goes on."""
         self._pacer.forget(number)
 

@@ -11,6 +11,8 @@ its metrics is asked for; its format is `Experiment.tflite_format`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hpsearch.experiment import Experiment, ObjectiveSection
 from hpsearch.experiment_constraints import Constraint
 
@@ -18,6 +20,8 @@ PARAMETERS, SIZE, LATENCY = "parameters", "tflite_size_kib", "tflite_latency_ms"
 BEFORE_TRAINING = (PARAMETERS, SIZE, LATENCY)
 OF_FILE = "tflite_"
 """Prefix of the metrics of the file."""
+STAND_IN = "val_loss"
+"""What tells the best epoch where epochs report no objective."""
 
 
 def is_of_deployment(metric: str) -> bool:
@@ -38,4 +42,20 @@ def epoch_objectives(experiment: Experiment) -> tuple[ObjectiveSection, ...]:
     Where there is none, that is `val_loss`.
     """
     reported = tuple(each for each in experiment.objective if not is_of_deployment(each.metric))
-    return reported or (ObjectiveSection(metric="val_loss"),)
+    return reported or (ObjectiveSection(metric=STAND_IN),)
+
+
+def rung_metrics(objectives: Sequence[str]) -> tuple[str | None, ...]:
+    """Returns the metrics by which trials that have not ended are compared.
+
+    Args:
+        objectives: The metrics of a search.
+
+    Returns:
+        The objectives, None in the place of one that is known only of a whole trial; and `val_loss`, which
+        stands in if epochs report none of them.
+    """
+    known = tuple(
+        metric if metric in BEFORE_TRAINING or not is_of_deployment(metric) else None for metric in objectives
+    )
+    return known if not all(map(is_of_deployment, objectives)) else (*known, STAND_IN)

@@ -22,13 +22,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.deploy_metrics import rung_metrics
 from hpsearch.disk import patiently
 from hpsearch.errors import SpaceError
 from hpsearch.executors import Built, Event, Executor, Report, Started, Suggest
 from hpsearch.hopeless import stop_if_hopeless
 from hpsearch.interrupts import interrupts
 from hpsearch.journal import at_once, write_out
-from hpsearch.legs import Schedule, read_leg
+from hpsearch.legs import Reached, Schedule, epochs_trained, read_leg
 from hpsearch.listener import Listener
 from hpsearch.plan import End, Plan, trial_spec
 from hpsearch.policies import MOST_INTERRUPTIONS, Policy, decide, judge, needs_solitude
@@ -84,6 +85,7 @@ class Search:
         self._now_s = now_s
         self._objectives = {objective.metric: objective.direction for objective in plan.objectives}
         self._metrics = tuple(self._objectives)
+        self._rungs = rung_metrics(self._metrics)
         self._standing = Standing(self._objectives)
         self._clock = Clock(now_s)
         self._retention = Retention(plan.folder, plan.checkpoints, self._objectives, plan.champion)
@@ -131,8 +133,7 @@ class Search:
         for frozen in trials:
             if not frozen.state.is_finished():
                 alone = needs_solitude({each.kind for each in read_attempts(frozen)})
-                reported = max(frozen.intermediate_values, default=0)
-                unfinished = Waiting(attach(self._study, frozen), reported, alone)
+                unfinished = Waiting(attach(self._study, frozen), epochs_trained(frozen), alone)
                 if not self._promotions.recall(unfinished):
                     self._waiting.append(unfinished)
 
@@ -268,6 +269,10 @@ class Search:
         if single and math.isfinite(value) and not again:
             running.trial.report(value, epoch.number)
             running.reported = epoch.number
+        elif (
+            len(self._metrics) > 1 and epoch.part is None and not again
+        ):  # Optuna takes no reports of several
+            running.reported = epoch.number
         if awaits_answer:
             # Earlier epochs of a trial that is run again were answered before: it went on.
             is_last = epoch.number >= running.reported
@@ -321,13 +326,17 @@ class Search:
         self, running: Running, outcome: Result, record: Mapping[str, Any], span: tuple[float, float]
     ) -> None:
         """Lets a trial rest at the end of its leg; its worker is free."""
-        number, value = running.spec.number, outcome.metrics[self._metrics[0]]
+        number = running.spec.number
+        values = tuple(None if metric is None else outcome.metrics[metric] for metric in self._rungs)
         paused = Waiting(running.trial, running.reported, running.alone)
-        self._promotions.pause(paused, record, value, span)
+        self._promotions.pause(paused, record, Reached(values, outcome.constraints), span)
         self._tracker.interrupt_trial(number)
         self._clock.cover(*span)
         self._standing.succeed()
-        self._listener.on_trial_paused(number, outcome.epochs, value)
+        shown = {
+            name: value for name, value in zip(self._rungs, values, strict=True) if name and value is not None
+        }
+        self._listener.on_trial_paused(number, outcome.epochs, shown)
 
     def _end_paused(self) -> None:
         """Ends the trials that were never promoted: nothing will run any more."""

@@ -10,7 +10,7 @@ state is in its folder. So a search that was killed knows from the study alone w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -24,13 +24,29 @@ Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
+class Reached:
+    """What a trial has shown by the end of a leg: of its best epoch so far, and what was known before any."""
+
+    values: tuple[float | None, ...]
+    """Of the objectives, in their order, None where one is known only of a whole trial; then, if epochs
+    report none of them, of the metric that stands in (`deploy_metrics.rung_metrics`)."""
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    """How far it is beyond each constraint on what is known by then."""
+
+    @property
+    def violation(self) -> float:
+        """How far it is beyond all of them."""
+        return sum(max(0.0, value) for value in self.constraints.values())
+
+
+@dataclass(frozen=True)
 class Leg:
     """Where a trial stands that trains in legs."""
 
     until: int
     """The epoch at whose end it pauses."""
-    values: Mapping[int, float]
-    """The first objective's best value at the end of each earlier leg, by its last epoch."""
+    reached: Mapping[int, Reached] = field(default_factory=dict)
+    """At the end of each earlier leg, by its last epoch."""
     spans: tuple[Span, ...] = ()
     """Of the earlier legs."""
     paused: Mapping[str, Any] | None = None
@@ -73,8 +89,23 @@ def read_leg(trial: FrozenTrial | Trial) -> Leg | None:
     record = trial.user_attrs.get(LEG)
     if record is None:
         return None
-    values = {int(epoch): value for epoch, value in record["values"].items()}
-    return Leg(record["until"], values, tuple(map(tuple, record["spans"])), record["paused"])
+    reached = {int(epoch): _read_reached(record, epoch) for epoch in record["values"]}
+    return Leg(record["until"], reached, tuple(map(tuple, record["spans"])), record["paused"])
+
+
+def last_reached(trial: FrozenTrial) -> Reached | None:
+    """Returns what a trial has shown by the end of its latest leg; None if it has not ended one."""
+    record = trial.user_attrs.get(LEG)
+    if not record or not record["values"]:
+        return None
+    return _read_reached(record, max(record["values"], key=int))
+
+
+def _read_reached(record: Mapping[str, Any], epoch: str) -> Reached:
+    values = record["values"][epoch]
+    if not isinstance(values, Sequence):  # earlier versions wrote the first objective's alone
+        values = (values,)
+    return Reached(tuple(values), record.get("constraints", {}).get(epoch, {}))
 
 
 def has_paused(trial: FrozenTrial) -> bool:
@@ -82,35 +113,50 @@ def has_paused(trial: FrozenTrial) -> bool:
     return bool(trial.user_attrs.get(LEG, {}).get("values"))
 
 
+def epochs_trained(trial: FrozenTrial) -> int:
+    """Returns how many epochs of a trial the study knows of."""
+    return max(
+        (*trial.intermediate_values, *map(int, trial.user_attrs.get(LEG, {}).get("values", ()))), default=0
+    )
+
+
 def begin_leg(trial: Trial, until: int) -> Leg:
     """Notes that a trial begins, or was promoted."""
-    before = read_leg(trial) or Leg(until, {})
+    before = read_leg(trial) or Leg(until)
     return _write(trial, replace(before, until=until, paused=None))
 
 
-def end_leg(trial: Trial, outcome: Mapping[str, Any], value: float, span: Span) -> Leg:
+def end_leg(trial: Trial, outcome: Mapping[str, Any], reached: Reached, span: Span) -> Leg:
     """Notes that a trial paused.
 
     Args:
         trial: It began a leg.
         outcome: What will be kept of it if it is never promoted.
-        value: Of the first objective, the best so far.
+        reached: What it has shown.
         span: When the leg began and ended.
     """
     leg = read_leg(trial)
     if leg is None:
         raise ValueError(f"trial {trial.number} has not begun a leg")
-    values = {**leg.values, leg.until: value}
-    return _write(trial, Leg(leg.until, values, (*leg.spans, span), outcome))
+    return _write(trial, Leg(leg.until, {**leg.reached, leg.until: reached}, (*leg.spans, span), outcome))
 
 
 def told_as_pruned(leg: Leg) -> Mapping[str, Any]:
-    """Returns the outcome of a paused trial that is never promoted."""
-    return {**(leg.paused or {}), "pruned": True}
+    """Returns the outcome of a paused trial that is never promoted.
+
+    What it breaks, it might have met if it had been trained on: it is not infeasible.
+    """
+    outcome = leg.paused or {}
+    met = {name: value for name, value in outcome.get("constraints", {}).items() if value <= 0}
+    return {**outcome, "constraints": met, "pruned": True}
 
 
 def _write(trial: Trial, leg: Leg) -> Leg:
-    values = {str(epoch): value for epoch, value in leg.values.items()}
+    values = {str(epoch): each.values for epoch, each in leg.reached.items()}
+    constraints = {
+        str(epoch): dict(each.constraints) for epoch, each in leg.reached.items() if each.constraints
+    }
     record = {"until": leg.until, "values": values, "spans": leg.spans, "paused": leg.paused}
+    record |= {"constraints": constraints} if constraints else {}
     trial.set_user_attr(LEG, record)
     return leg

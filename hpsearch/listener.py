@@ -23,8 +23,8 @@ class Listener:
     def on_turn(self) -> None:
         """The driver took a turn, at least four times a second: whatever else is to be done meanwhile."""
 
-    def on_trial_paused(self, number: int, epochs: int, value: float) -> None:
-        """A trial stopped for now, after so many epochs; `value` is its best of the first objective."""
+    def on_trial_paused(self, number: int, epochs: int, values: Mapping[str, float]) -> None:
+        """A trial stopped for now, after so many epochs; `values` are what it is compared by, by metric."""
 
     def on_trial_finished(self, trial: TrialView, best: TrialView | None) -> None:
         """A trial ended; `best` is the best complete one so far."""
@@ -64,10 +64,10 @@ class Together(Listener):
         for listener in self._listeners:
             listener.on_turn()
 
-    def on_trial_paused(self, number: int, epochs: int, value: float) -> None:
+    def on_trial_paused(self, number: int, epochs: int, values: Mapping[str, float]) -> None:
         """Tells all of them."""
         for listener in self._listeners:
-            listener.on_trial_paused(number, epochs, value)
+            listener.on_trial_paused(number, epochs, values)
 
     def on_trial_finished(self, trial: TrialView, best: TrialView | None) -> None:
         """Tells all of them."""

@@ -14,6 +14,7 @@ import math
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 
+from hpsearch.deploy_metrics import rung_metrics
 from hpsearch.experiment_failures import FailureSection
 from hpsearch.trial import Failure, FailureKind, Outcome, Result
 
@@ -67,13 +68,15 @@ def judge(outcome: Outcome, metrics: tuple[str, ...]) -> Result | Failure:
 
     Args:
         outcome: What the worker returned.
-        metrics: The objectives. A trial that was pruned need not have them.
+        metrics: The objectives. A trial that was pruned need not have them, one that pauses those that are
+            known by then.
     """
     if isinstance(outcome, Failure):
         return outcome
     if not isinstance(outcome, Result):
         return Failure(FailureKind.ERROR, f"the worker returned {type(outcome).__name__} for a trial")
-    for metric in metrics:
+    known = tuple(filter(None, rung_metrics(metrics))) if outcome.paused else metrics
+    for metric in known:
         value = outcome.metrics.get(metric)
         if value is None and outcome.pruned:
             continue

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.legs import Leg, Promotion, Schedule, Span, begin_leg, end_leg, read_leg, told_as_pruned
+from hpsearch.legs import (
+    Leg,
+    Promotion,
+    Reached,
+    Schedule,
+    Span,
+    begin_leg,
+    end_leg,
+    read_leg,
+    told_as_pruned,
+)
 from hpsearch.trial_record import TRIAL_OUTCOME
 from hpsearch.unfinished import Waiting
 
@@ -51,9 +61,9 @@ class Promotions:
             return None
         return read_leg(trial) or begin_leg(trial, self._schedule.first(trial.number))
 
-    def pause(self, trial: Waiting, outcome: Mapping[str, Any], value: float, span: Span) -> None:
+    def pause(self, trial: Waiting, outcome: Mapping[str, Any], reached: Reached, span: Span) -> None:
         """Takes in a trial at the end of its leg; the rest is as in `end_leg`."""
-        end_leg(trial.trial, outcome, value, span)
+        end_leg(trial.trial, outcome, reached, span)
         self._paused[trial.trial.number] = trial
 
     def ask_again(self) -> None:

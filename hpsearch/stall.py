@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpsearch.legs import has_paused
+from hpsearch.legs import has_paused, last_reached
 from hpsearch.ranking import pareto_front
 from hpsearch.trial import TrialState
 from hpsearch.trial_record import read_broken
@@ -28,7 +28,9 @@ class _Shown:
 def trials_since_best(trials: Sequence[FrozenTrial], directions: Mapping[str, str]) -> int:
     """Counts the trials after the best one that have ended well, or paused; those that failed do not count.
 
-    Of several objectives the best one is the latest on the Pareto front; infeasible trials are never better.
+    Of several objectives the best one is the latest on the Pareto front, to which trials that paused belong
+    with what they have shown, unless an objective is known only of a whole trial. Infeasible trials are never
+    better.
     It follows from the study alone, so a search that was interrupted knows it too.
 
     Args:
@@ -46,7 +48,16 @@ def _shown(trial: FrozenTrial, directions: Mapping[str, str]) -> _Shown | None:
     if trial.state == OptunaState.COMPLETE:
         return _Shown(trial.number, tuple(trial.values), feasible=not read_broken(trial))
     stopped = trial.state == OptunaState.PRUNED or (trial.state == OptunaState.RUNNING and has_paused(trial))
-    if not stopped or not trial.intermediate_values:
+    if not stopped:
+        return None
+    if len(directions) > 1:
+        reached = last_reached(trial)
+        if reached is None:
+            return None
+        values = tuple(value for value in reached.values[: len(directions)] if value is not None)
+        known = len(values) == len(directions)
+        return _Shown(trial.number, values, feasible=known and not reached.violation)
+    if not trial.intermediate_values:
         return None
     best = max if next(iter(directions.values())) == "maximize" else min
     return _Shown(trial.number, (best(trial.intermediate_values.values()),))

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from hpsearch.legs import read_leg
+from hpsearch.legs import epochs_trained, read_leg
 from hpsearch.parts import PartResult, Spread, spreads
 from hpsearch.trial import Failure, Result, TrialState, Value
 from hpsearch.trial_record import (
@@ -123,7 +123,7 @@ def view_trial(trial: FrozenTrial, metrics: tuple[str, ...]) -> TrialView:
         params=record.get("params") or trial_values(trial),
         values=(),
         metrics={},
-        epochs=max(trial.intermediate_values, default=0),
+        epochs=epochs_trained(trial),
         best_epoch=0,
         duration_s=None if spans is None else sum(end_s - start_s for start_s, end_s in spans),
         started_at=trial.datetime_start,

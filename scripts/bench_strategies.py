@@ -1,11 +1,14 @@
 """What strategies find for their epochs, on the learning curves of LCBench: regret with its standard error.
 
-HPSEARCH_BENCH_DIR=~/bench scripts/bench_strategies [NAME...] [--seeds 8] [--slots 1]
+HPSEARCH_BENCH_DIR=~/bench scripts/bench_strategies [NAME...] [--seeds 8] [--slots 1] [--objectives 2]
 
 A row is a strategy; a column a budget, in full trainings of 50 epochs each: every epoch of every trial
 counts, those of stopped trials too. The regret of a search is that of the configuration with the best value
 seen by then, were it trained to its end: 0 is the best of 20,000 random configurations, 1 their median. The
 mean is over tasks and seeds; the standard error is that of the seeds, each averaged over the tasks.
+
+With `--objectives 2` the number of parameters is to be small, too: the regret is the part of the best front's
+area that the front of the configurations seen by then lacks, were they trained to their ends.
 """
 
 import argparse
@@ -18,6 +21,7 @@ from functools import cache
 import numpy as np
 import optuna
 
+from hpsearch.strategies.fronts import undominated
 from hpsearch.testing import lcbench
 from hpsearch.testing.simulated import SimulatedSearch
 
@@ -41,6 +45,7 @@ PLAIN = {
     "plain_tpe_hyperband": lambda: {"pruner": optuna.pruners.HyperbandPruner(max_resource=lcbench.EPOCHS)},
 }
 """Optuna alone, as its tutorial has it."""
+WITH_TWO = ("random", "tpe", "asha_random", "asha_tpe")
 DEFAULT = ("random", "plain_tpe", "plain_tpe_hyperband", "asha_random", "bayesian", "asha", "auto")
 
 
@@ -56,7 +61,7 @@ def bench(task):
     return lcbench.LCBench(surrogate(), task)
 
 
-def regrets(name, task, seed, slots, trainings):
+def regrets(name, task, seed, slots, trainings, objectives):
     """Runs one search; returns its regret at each budget, and seconds."""
     began_s = time.perf_counter()
     curves = bench(task)
@@ -68,16 +73,30 @@ def regrets(name, task, seed, slots, trainings):
         STRATEGIES[name],
         metric=lcbench.METRIC,
         epochs=lcbench.EPOCHS,
+        others={lcbench.COST: "minimize"} if objectives == 2 else {},
         total_epochs=max(trainings) * lcbench.EPOCHS,
         seed=seed,
         slots=slots,
     )
     search.run()
     trials = search.study.get_trials(deepcopy=False)
-    found = [
-        curves.regret(trials[search.best_at(budget * lcbench.EPOCHS).trial].params) for budget in trainings
-    ]
+    costs = [budget * lcbench.EPOCHS for budget in trainings]
+    if objectives == 2:
+        fronts = [[trials[number].params for number in front_at(search, trials, cost)] for cost in costs]
+        found = [curves.front_regret(front) for front in fronts]
+    else:
+        found = [curves.regret(trials[search.best_at(cost).trial].params) for cost in costs]
     return found, time.perf_counter() - began_s
+
+
+def front_at(search, trials, cost):
+    """Returns the trials of the front of all that was seen in the first `cost` epochs."""
+    best = {}
+    for moment in search.moments:
+        if moment.cost <= cost:
+            best[moment.trial] = max(best.get(moment.trial, -np.inf), moment.value)
+    places = np.array([[-value, lcbench.parameters(trials[number].params)] for number, value in best.items()])
+    return np.array(list(best))[undominated(places)]
 
 
 def plain(name, curves, seed, trainings):
@@ -112,7 +131,8 @@ def plain(name, curves, seed, trainings):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", default=DEFAULT, metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--objectives", type=int, choices=(1, 2), default=1)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--tasks", type=int, default=len(lcbench.TASKS))
     parser.add_argument("--slots", type=int, default=1)
@@ -124,9 +144,10 @@ def main():
     head = "".join(f"{budget:>16}" for budget in chosen.trainings)
     print(f"{'full trainings':24}{head}{'s a search':>12}", flush=True)
     with ProcessPoolExecutor(chosen.processes) as pool:
-        for name in chosen.names:
+        for name in chosen.names or (DEFAULT if chosen.objectives == 1 else WITH_TWO):
             cases = [(name, t, s) for s in range(chosen.seeds) for t in lcbench.TASKS[: chosen.tasks]]
-            jobs = [pool.submit(regrets, *case, chosen.slots, tuple(chosen.trainings)) for case in cases]
+            asked = (chosen.slots, tuple(chosen.trainings), chosen.objectives)
+            jobs = [pool.submit(regrets, *case, *asked) for case in cases]
             rows, seconds = zip(*(job.result() for job in jobs), strict=True)
             by_seed = np.array(rows).reshape(chosen.seeds, chosen.tasks, -1).mean(axis=1)
             error = (

@@ -170,7 +170,7 @@ def test_a_study_does_not_go_on_under_other_constraints(searched):
         ),
         (
             {"objective": "tflite_accuracy", "search.strategy": "hyperband"},
-            "search.strategy: trials are stopped early by the first objective after each epoch; expected an "
+            "search.strategy: trials are stopped early by the objective after each epoch; expected an "
             "objective that epochs report, e.g. `val_loss`; received tflite_accuracy",
         ),
         (

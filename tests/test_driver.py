@@ -146,9 +146,12 @@ def test_what_the_pruner_said_before_an_interrupt_stands(tmp_path):
     assert TrialState.PRUNED in states
 
 
+ONE = {"val_accuracy": "maximize"}
+TWO = {**ONE, "parameters": "minimize"}
 DRIVER = """
 from hpsearch.testing.searching import ToySearch
 search = ToySearch({path!r}, {strategy!r}, {space!r}, trials={trials}, slots={slots}, toy={{"pause_s": 0.01}})
+search.objectives = {objectives!r}
 print(search.run())
 """
 
@@ -160,6 +163,7 @@ def _drive(search, until_s=None):
         space=search.space,
         trials=search.trials,
         slots=search.slots,
+        objectives=search.objectives,
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
@@ -176,13 +180,16 @@ def _drive(search, until_s=None):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["grid", "random", "hyperband", "optuna", "asha"])
-def test_a_driver_killed_at_any_moment_loses_and_repeats_nothing(tmp_path, strategy):
+@pytest.mark.parametrize(
+    ("strategy", "objectives"),
+    [*((each, ONE) for each in ("grid", "random", "hyperband", "optuna", "asha")), ("asha", TWO)],
+)
+def test_a_driver_killed_at_any_moment_loses_and_repeats_nothing(tmp_path, strategy, objectives):
     space = "finite" if strategy == "grid" else "mixed"
     # Of one name: Hyperband's brackets follow from it.
-    plain = ToySearch(tmp_path / "plain" / "s", strategy, space, trials=20)
+    plain = ToySearch(tmp_path / "plain" / "s", strategy, space, trials=20, objectives=objectives)
     plain.run()
-    search = ToySearch(tmp_path / "killed" / "s", strategy, space, trials=20)
+    search = ToySearch(tmp_path / "killed" / "s", strategy, space, trials=20, objectives=objectives)
     moments = random.Random(strategy)
     for _ in range(4):
         _drive(search, until_s=1.2 + moments.random())

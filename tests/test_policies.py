@@ -80,6 +80,21 @@ def test_a_result_without_a_finite_objective_is_a_failure(metrics, cause):
     assert failure.kind is (FailureKind.ERROR if "no" in cause else FailureKind.NAN)
 
 
+@pytest.mark.parametrize(
+    ("objectives", "metrics", "cause"),
+    [
+        (("val_f1", "tflite_f1", "parameters"), {"val_f1": 0.5, "parameters": 9.0}, None),
+        (("val_f1", "tflite_f1", "parameters"), {"val_f1": 0.5}, "the trial reported no `parameters`"),
+        (("tflite_f1", "tflite_size_kib"), {"val_loss": 0.5, "tflite_size_kib": 9.0}, None),
+        (("tflite_f1", "tflite_size_kib"), {"tflite_size_kib": 9.0}, "the trial reported no `val_loss`"),
+        (("val_f1", "val_r2"), {"val_f1": 0.5, "val_r2": float("nan")}, "the objective `val_r2` is nan"),
+    ],
+)
+def test_a_trial_that_pauses_has_what_trials_are_compared_by_then(objectives, metrics, cause):
+    outcome = judge(Result({}, metrics, 1, 1, 0.0, paused=True), objectives)
+    assert (outcome.cause if isinstance(outcome, Failure) else None) == cause
+
+
 # === The driver ===
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import optuna
 import pytest
 
+from hpsearch.legs import LEG
 from hpsearch.plan import End
 from hpsearch.space import Parameter, Space
 from hpsearch.stall import trials_since_best
@@ -52,6 +53,25 @@ def test_of_several_objectives_any_step_of_the_front_counts():
     assert [trials_since_best(trials[:most], objectives) for most in (1, 2, 3, 4)] == [0, 0, 1, 2]
 
 
+def test_of_several_objectives_trials_that_paused_count_with_what_they_have_shown():
+    study = optuna.create_study(directions=["minimize", "maximize"])
+    objectives = {"loss": "minimize", "tflite_accuracy": "maximize"}
+
+    def add(vector, constraints=None, state=PRUNED):
+        record = {"until": 1, "values": {"1": vector} if vector else {}, "spans": [], "paused": None}
+        record |= {"constraints": {"1": constraints}} if constraints else {}
+        study.add_trial(optuna.trial.create_trial(state=state, user_attrs={LEG: record}))
+        return trials_since_best(study.get_trials(), objectives)
+
+    assert add([1.0, 1.0]) == 0
+    assert add([2.0, 0.5]) == 1
+    assert add([0.5, 0.1], {"c": 0.1}) == 2  # infeasible
+    assert add([0.5, None, 0.1]) == 3  # one objective is not known
+    assert add([0.1, 9.9], state=FAIL) == 3
+    assert add(None) == 3  # not trained
+    assert add([0.9, 0.8]) == 0
+
+
 class Hill:
     space = Space((X,))
 
@@ -70,6 +90,19 @@ def test_a_search_ends_when_it_finds_nothing_better(strategy):
     assert 6 <= trials_since_best(trials, {"score": "maximize"}) <= 7  # another one was running
     assert all(trial.state.is_finished() for trial in trials)
     assert search.study.best_trial.state is COMPLETE
+
+
+def test_a_search_of_several_objectives_ends_when_the_front_does_not_move():
+    curves = Hill()
+    curves.curve = lambda params: [
+        Point({"score": -((params["x"] - 0.4) ** 2) - 1.0 / epoch, "parameters": 1.0})
+        for epoch in range(1, 10)
+    ]
+    search = SimulatedSearch(
+        curves, Hill.space, "asha", "score", 9, patience=6, others={"parameters": "minimize"}
+    )
+    assert search.run() is End.PATIENCE
+    assert trials_since_best(search.study.get_trials(), {"score": "maximize", "parameters": "minimize"}) >= 6
 
 
 def test_little_is_expected_where_all_was_tried():

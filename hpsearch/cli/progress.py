@@ -88,9 +88,9 @@ class Lines(Listener):
             line.append(f"; best {score(best.values[0])} (trial {best.number})")
         self._say(line)
 
-    def on_trial_paused(self, number: int, epochs: int, value: float) -> None:
+    def on_trial_paused(self, number: int, epochs: int, values: Mapping[str, float]) -> None:
         """Says how far it came."""
-        self._say(paused(number, epochs, self._metric, value))
+        self._say(paused(number, epochs, values))
 
     def on_message(self, text: str) -> None:
         """Passes it on."""
@@ -138,10 +138,10 @@ class View(Listener):
         self._best = best
         self._console.print(outcome(trial, self._metric))
 
-    def on_trial_paused(self, number: int, epochs: int, value: float) -> None:
+    def on_trial_paused(self, number: int, epochs: int, values: Mapping[str, float]) -> None:
         """Takes the trial from those that run."""
         self._running.pop(number, None)
-        self._console.print(paused(number, epochs, self._metric, value))
+        self._console.print(paused(number, epochs, values))
 
     def on_message(self, text: str) -> None:
         """Prints it above the view."""
@@ -202,9 +202,10 @@ class View(Listener):
         return elapsed_s / self._new * left if self._new and left > 0 else None
 
 
-def paused(number: int, epochs: int, metric: str, value: float) -> Text:
+def paused(number: int, epochs: int, values: Mapping[str, float]) -> Text:
     """Says in a line where a trial paused."""
-    at = f" {metric} {score(value)} at epoch {epochs}"
+    shown = ", ".join(f"{metric} {score(value)}" for metric, value in values.items())
+    at = f" {shown} at epoch {epochs}"
     return Text.assemble(f"trial {number} ", ("paused", STATE_STYLES[TrialState.RUNNING]), at)
 
 

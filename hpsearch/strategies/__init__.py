@@ -74,7 +74,7 @@ class Context:
     constrained: bool = False
     """Whether trials may turn out to be infeasible for breaking a constraint."""
     per_epoch: bool = True
-    """Whether epochs report the first objective, so that trials can be stopped early."""
+    """Whether epochs report an objective, so that trials can be stopped early."""
     resumes: bool = True
     """Whether a trial that pauses goes on where it was; one with a `fit` of its own begins anew."""
     start: tuple[Point, ...] = ()

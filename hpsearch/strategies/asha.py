@@ -10,11 +10,18 @@ from its kept state; if there is none, a new trial begins. No trial waits for an
   the epochs that a trial was trained are one coordinate more; or any of Optuna's samplers. The paper's is
   `random`.
 
-A trial's value on a rung is that of its best epoch so far, by which finished trials are compared too. To
+A trial's values on a rung are those of its best epoch so far, by which finished trials are compared too. To
 promote rather than stop is the rule of the paper, as in Syne Tune; Optuna's pruners and Ray's `ASHAScheduler`
 stop.
 
+With several objectives the order on a rung is by fronts (`fronts.py`; Schmucker et al., 2021). The
+objectives there are those that a paused trial knows: what epochs report, all of one epoch, the best by the
+first of these, and what was measured before training. One that is known only of a whole trial, such as
+`tflite_accuracy`, has no say; if epochs report none, `val_loss` stands in. Trials that break a constraint on
+what is known by then come last, those farthest beyond it at the end (Deb et al., 2002).
+
 Lisha Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, algorithm 2.
+Robin Schmucker et al., "Multi-objective Asynchronous Successive Halving", arXiv:2106.12639.
 """
 
 from __future__ import annotations
@@ -25,6 +32,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+import numpy as np
 from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
@@ -33,12 +41,13 @@ from hpsearch.experiment_search import StrategySection
 from hpsearch.legs import Promotion, read_leg
 from hpsearch.strategies import Context, Strategy, options
 from hpsearch.strategies.bayesian import create_process_sampler
+from hpsearch.strategies.fronts import best_first
 from hpsearch.strategies.optuna import create_sampler
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from hpsearch.legs import Leg
+    from hpsearch.legs import Leg, Reached
     from hpsearch.strategies.distinct import DistinctSampler
 
 OPTIONS = {"min_resource": (int,), "reduction_factor": (int,), "brackets": (int,)}
@@ -50,10 +59,11 @@ def create(section: StrategySection, context: Context) -> Strategy:
 
     Options: `min_resource` (epochs every trial runs, default 1), `reduction_factor` (one of so many goes on,
     to so many times the epochs; default 3), `brackets` (default 1). `sampler` is `bayesian`, the default, or
-    any of Optuna's.
+    any of Optuna's; with several objectives `tpe` is the default.
 
     Raises:
-        StrategyError: There are several objectives, a pruner, an option is wrong, or nothing to halve.
+        StrategyError: There is a pruner, an option is wrong, the sampler has one objective and there are
+            several, or nothing to halve.
     """
     where = f"{context.where}.options"
     options.check(OPTIONS, section.options, where, "strategy `asha`")
@@ -63,7 +73,6 @@ def create(section: StrategySection, context: Context) -> Strategy:
                 f"{where}.{name}", "is too low", expected=f"at least {_LEAST[name]}", received=value
             )
             raise StrategyError(message)
-    options.refuse_several_objectives(section.name, context)
     if section.pruner is not None:
         message = fault(
             f"{context.where}.pruner",
@@ -78,7 +87,7 @@ def create(section: StrategySection, context: Context) -> Strategy:
         ladders,
         epochs=context.epochs,
         factor=section.options.get("reduction_factor", 3),
-        maximize=context.directions[0] == "maximize",
+        directions=context.directions,
         seed=context.seed,
     )
     rungs = ", ".join(map(str, (*ladders[0], context.epochs)))
@@ -96,9 +105,11 @@ def _create_sampler(
     section: StrategySection, context: Context
 ) -> tuple[str, DistinctSampler, tuple[str, ...]]:
     where = f"{context.where}.sampler"
-    name, given = options.named(section.sampler, "bayesian", where)
+    several = len(context.directions) > 1
+    name, given = options.named(section.sampler, "tpe" if several else "bayesian", where)
     if name != "bayesian":
-        return create_sampler(section.sampler, name, context)
+        return create_sampler(section.sampler, name, context, pauses=True)
+    options.refuse_several_objectives("sampler `bayesian`", where, context, "Use `tpe` or `nsgaii`.")
     options.check({"num_initial_points": (int,)}, given, where, "sampler `bayesian`")
     return name, create_process_sampler(context, given.get("num_initial_points")), ()
 
@@ -140,14 +151,14 @@ class Halving:
         ladders: By bracket, the epochs at which trials pause, in order.
         epochs: The most that a trial can run.
         factor: One of so many goes on.
-        maximize: Whether higher values are better.
+        directions: `minimize` or `maximize`, one for each objective.
         seed: Of the search; a trial's bracket follows from it and its number.
     """
 
     ladders: tuple[tuple[int, ...], ...]
     epochs: int
     factor: int
-    maximize: bool
+    directions: tuple[str, ...]
     seed: int
 
     def first(self, number: int) -> int:
@@ -191,9 +202,25 @@ class Halving:
 
     def _ranked(self, legs: Mapping[int, Leg], rung: int) -> list[int]:
         """Returns the trials that have reached a rung, best first; of equals the earlier."""
-        sign = -1.0 if self.maximize else 1.0
-        values = {number: sign * leg.values[rung] for number, leg in legs.items() if rung in leg.values}
-        return sorted(values, key=lambda number: (values[number], number))
+        reached = {number: leg.reached[rung] for number, leg in sorted(legs.items()) if rung in leg.reached}
+        broken = [number for number, each in reached.items() if each.violation]
+        within = [number for number in reached if number not in set(broken)]
+        costs = np.array([self._costs(reached[number]) for number in within])
+        promoted = np.array([not _waits(legs[number], rung) for number in within])
+        order = best_first(costs, promoted) if within else ()
+        return [
+            *(within[row] for row in order),
+            *sorted(broken, key=lambda number: reached[number].violation),
+        ]
+
+    def _costs(self, reached: Reached) -> list[float]:
+        """Returns what is known of a trial, the lower the better; what stands in for objectives is a loss."""
+        directions = (*self.directions, "minimize")
+        return [
+            -value if direction == "maximize" else value
+            for direction, value in zip(directions, reached.values, strict=False)
+            if value is not None
+        ]
 
     def _next(self, ladder: tuple[int, ...], place: int) -> int:
         return ladder[place + 1] if place + 1 < len(ladder) else self.epochs

@@ -1,13 +1,14 @@
 """`auto`: one of the others, chosen by the objectives, the space and the budget; it says which, and why.
 
-    several objectives                                   optuna, sampler tpe
-    a space of which the budget covers all               grid
-    a budget of epochs or of time, trials can pause      asha
-    a budget of trials                                   bayesian
+    a space of which the budget covers all, one objective    grid
+    a budget of epochs or of time, trials can pause          asha
+    a budget of trials, one objective                        bayesian
+                        several objectives                   optuna, sampler tpe
 
-On LCBench's learning curves `asha` finds more than `bayesian` for the same epochs, whatever their number (the
-README has the table). A budget of trials is another matter: those that `asha` stops early count as much as
-whole ones. How many run at a time makes no difference, as both keep what runs side by side apart.
+On LCBench's learning curves `asha` finds more than `bayesian`, and of two objectives more than `tpe`, for
+the same epochs, whatever their number (the README has the tables). A budget of trials is another matter:
+those that `asha` stops early count as much as whole ones. How many run at a time makes no difference, as
+what runs side by side is kept apart.
 """
 
 from __future__ import annotations
@@ -50,19 +51,25 @@ def create(section: StrategySection, context: Context) -> Strategy:
 
 def choose(context: Context) -> tuple[StrategyName, str]:
     """Returns the strategy's name, and in a few words why it was chosen."""
-    size, budget = context.space.size(), context.budget
-    if len(context.directions) > 1:
-        return "optuna", f"{len(context.directions)} objectives"
-    if size is not None and budget.covers(size, context.epochs):
+    size, objectives = context.space.size(), len(context.directions)
+    if objectives == 1 and size is not None and context.budget.covers(size, context.epochs):
         return "grid", f"the budget covers all {size} combinations"
-    if budget.counts_trials(context.epochs):
-        return "bayesian", "the budget counts trials"
+    why = _why_trained_whole(context)
+    if why is None:
+        return "asha", "the budget counts epochs or time, of which weak trials get few"
+    return ("bayesian", why) if objectives == 1 else ("optuna", f"{objectives} objectives, and {why}")
+
+
+def _why_trained_whole(context: Context) -> str | None:
+    """Returns why no trial should be stopped early, if none should."""
+    if context.budget.counts_trials(context.epochs):
+        return "the budget counts trials"
     if context.parts > 1:
-        return "bayesian", "trials of several trainings are not judged by their epochs"
+        return "trials of several trainings are not judged by their epochs"
     if not context.per_epoch:
-        return "bayesian", "the objective is not known before a trial has ended"
+        return "no objective is known before a trial has ended"
     if context.epochs < FEWEST_EPOCHS:
-        return "bayesian", f"trials of {context.epochs} epochs are too short to be stopped early"
+        return f"trials of {context.epochs} epochs are too short to be stopped early"
     if not context.resumes:
-        return "bayesian", "a `fit` of the model's own cannot pause"
-    return "asha", "the budget counts epochs or time, of which weak trials get few"
+        return "a `fit` of the model's own cannot pause"
+    return None

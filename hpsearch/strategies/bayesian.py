@@ -59,7 +59,8 @@ def create(section: StrategySection, context: Context) -> Strategy:
     for name, value in given.items():
         if value <= 0:
             raise StrategyError(fault(f"{where}.{name}", "must be above 0", received=repr(value)))
-    options.refuse_several_objectives(section.name, context)
+    advice = "Use `name: asha`, or `name: optuna` with sampler `nsgaii` or `tpe`."
+    options.refuse_several_objectives("strategy `bayesian`", context.where, context, advice)
 
     def factory(seed: int) -> BaseSampler:
         return oracle.OracleSampler(context.space, seed, given)

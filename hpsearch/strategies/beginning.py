@@ -101,7 +101,7 @@ def _shown(trial: FrozenTrial, sign: float) -> float | None:
         return math.inf
     value: float | None = None
     if (leg := read_leg(trial)) is not None:
-        value = leg.values[min(leg.values)] if leg.values else None
+        value = leg.reached[min(leg.reached)].values[0] if leg.reached else None
     elif trial.state == TrialState.COMPLETE:
         value = trial.values[0]
     elif trial.state == TrialState.PRUNED and trial.intermediate_values:

@@ -105,20 +105,21 @@ def construct(constructor: Any, given: Mapping[str, Any], where: str) -> Any:
         raise StrategyError(fault(where, str(error).rstrip("."), received=repr(dict(given)))) from error
 
 
-def refuse_several_objectives(name: str, context: Context) -> None:
+def refuse_several_objectives(what: str, where: str, context: Context, advice: str) -> None:
     """Refuses more than one objective.
+
+    Args:
+        what: Has one, e.g. ``sampler `cmaes` ``.
+        where: It is named.
+        context: Of the search.
+        advice: What else there is.
 
     Raises:
         StrategyError: There are several.
     """
     if len(context.directions) > 1:
-        message = fault(
-            context.where,
-            f"strategy `{name}` has one objective",
-            received=f"{len(context.directions)} objectives",
-            advice="Use `name: optuna` with sampler `nsgaii` or `tpe`.",
-        )
-        raise StrategyError(message)
+        received = f"{len(context.directions)} objectives"
+        raise StrategyError(fault(where, f"{what} has one objective", received=received, advice=advice))
 
 
 def refuse_sampler(section: StrategySection, context: Context) -> None:

@@ -54,7 +54,7 @@ def create(section: StrategySection, context: Context) -> Strategy:
 
 
 def create_sampler(
-    spec: str | Mapping[str, Any] | None, default: str, context: Context
+    spec: str | Mapping[str, Any] | None, default: str, context: Context, *, pauses: bool = False
 ) -> tuple[str, DistinctSampler, tuple[str, ...]]:
     """Creates one of Optuna's samplers, wrapped as every strategy's is.
 
@@ -62,6 +62,7 @@ def create_sampler(
         spec: Its name, or a mapping with `name` and options.
         default: Its name if there is no `spec`.
         context: Of the search.
+        pauses: Whether trials pause, and may never go on. Default: all are trained to their end.
 
     Returns:
         Its name, the sampler, and warnings.
@@ -79,7 +80,7 @@ def create_sampler(
 
     def factory(seed: int) -> BaseSampler:
         sampler = constructor(**{**_settings(name, given, seed, context), **given})
-        if name not in _GREEDY and not context.constrained:
+        if name not in _GREEDY and not context.constrained and not (pauses and len(context.directions) > 1):
             return sampler
         return PenalisingSampler(sampler, knows_constraints=name in _KNOW_CONSTRAINTS)
 
@@ -117,14 +118,7 @@ def _check_installed(name: str, where: str) -> None:
 
 
 def _check_cmaes(context: Context, where: str) -> tuple[str, ...]:
-    if len(context.directions) > 1:
-        message = fault(
-            where,
-            "sampler `cmaes` has one objective",
-            received=f"{len(context.directions)} objectives",
-            advice="Use `nsgaii` or `tpe`.",
-        )
-        raise StrategyError(message)
+    options.refuse_several_objectives("sampler `cmaes`", where, context, "Use `tpe` or `nsgaii`.")
     parameters = [p for p in context.space.parameters if p.size != 1]
     numeric = [p for p in parameters if p.kind in ("int", "float")]
     if not numeric:

@@ -23,12 +23,14 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.legs import has_paused
+from hpsearch.legs import has_paused, last_reached
 from hpsearch.trial_record import read_broken, read_infeasible
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.study import Study
+
+    from hpsearch.legs import Reached
 
 
 _CONSTRAINT = "constraints:"
@@ -104,12 +106,7 @@ def penalised(
         t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED) and t.number not in apart
     ]
     common = set.intersection(*(set(t.params) for t in ended)) if ended else set()
-    complete = [t.values for t in trials if t.state == TrialState.COMPLETE]
-    values = complete or [[0.0] * len(directions)]
-    worst = [
-        min(column) if direction == StudyDirection.MAXIMIZE else max(column)
-        for direction, column in zip(directions, zip(*values, strict=True), strict=True)
-    ]
+    worst = _worst([t.values for t in trials if t.state == TrialState.COMPLETE], directions)
     numbers = {t.number for t in infeasible if common <= t.params.keys()}
     limits = _worst_violations(trials) if knows_constraints else {}
     return [_complete(t, worst, limits) if t.number in numbers else t for t in trials]
@@ -125,6 +122,15 @@ def _is_infeasible(trial: FrozenTrial, knows_constraints: bool) -> bool:
     )
 
 
+def _worst(values: Sequence[Sequence[float]], directions: Sequence[StudyDirection]) -> list[float]:
+    """Returns the worst value of each objective; of no trial 0."""
+    columns = zip(*(values or [[0.0] * len(directions)]), strict=True)
+    return [
+        min(column) if direction == StudyDirection.MAXIMIZE else max(column)
+        for direction, column in zip(directions, columns, strict=True)
+    ]
+
+
 def _worst_violations(trials: Sequence[FrozenTrial]) -> dict[str, float]:
     """Returns the largest value of each constraint, at least 0, in the order in which trials have them."""
     worst: dict[str, float] = {}
@@ -134,9 +140,38 @@ def _worst_violations(trials: Sequence[FrozenTrial]) -> dict[str, float]:
     return dict(sorted(worst.items()))
 
 
-def advanced(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Returns the trials, those that have reached a rung as pruned there: what they reached says enough."""
-    return [_pruned(t) if t.state == TrialState.RUNNING and has_paused(t) else t for t in trials]
+def advanced(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """Returns the trials, those that have reached a rung as pruned there: what they reached says enough.
+
+    Of several objectives Optuna's samplers learn nothing from a pruned trial, so there it is complete, with
+    the values of its last rung; what is not known of it is as bad as the worst that is. To show those of the
+    highest rung that enough have reached, or all in the order of their rungs, found no better fronts.
+    """
+    if len(directions) == 1:
+        return [_pruned(t) if t.state == TrialState.RUNNING and has_paused(t) else t for t in trials]
+    stopped = {t.number: reached for t in trials if (reached := _reached(t)) is not None}
+    if not stopped:
+        return list(trials)
+    complete = [t for t in trials if t.state == TrialState.COMPLETE]
+    worst = _worst([t.values for t in complete], directions)
+    known = (*(each.constraints for each in stopped.values()), *(t.constraints for t in complete))
+    names = sorted(set().union(*known))
+    return [_as_reached(t, stopped[t.number], worst, names) if t.number in stopped else t for t in trials]
+
+
+def _reached(trial: FrozenTrial) -> Reached | None:
+    """Returns what a trial has shown on its last rung, if it was not trained to its end."""
+    if trial.state == TrialState.COMPLETE or read_infeasible(trial):
+        return None
+    return last_reached(trial)
+
+
+def _as_reached(
+    trial: FrozenTrial, reached: Reached, worst: Sequence[float], constraints: Sequence[str]
+) -> FrozenTrial:
+    values = [bad if value is None else value for value, bad in zip(reached.values, worst, strict=False)]
+    # A constraint that says nothing yet is met: not more is known of the trial.
+    return _complete(trial, values, {name: reached.constraints.get(name, 0.0) for name in constraints})
 
 
 def _pruned(trial: FrozenTrial) -> FrozenTrial:
@@ -186,5 +221,9 @@ class _PenalisedStudy:
     ) -> list[FrozenTrial]:
         """Where Optuna's samplers read the trials."""
         trials = self._study._get_trials(deepcopy=False, use_cache=use_cache)
-        seen = penalised(advanced(trials), self._study.directions, knows_constraints=self._knows_constraints)
+        seen = penalised(
+            advanced(trials, self._study.directions),
+            self._study.directions,
+            knows_constraints=self._knows_constraints,
+        )
         return seen if states is None else [t for t in seen if t.state in states]

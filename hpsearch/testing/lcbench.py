@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from hpsearch.space import Parameter, Space
 from hpsearch.testing.simulation import Ask, Point
 from hpsearch.trial import Value
 
-METRIC = "val_accuracy"
+METRIC, COST = "val_accuracy", "parameters"
 EPOCHS = 50
 _FIRST = 2  # of the surrogate's epochs: 1 is untrained, 52 is odd
 TASKS = ("3945", "7593", "126026", "167152", "167168", "168910", "189873", "189906")
@@ -89,13 +89,20 @@ class LCBench:
             ends_s = np.maximum.accumulate(rows[:, 0])
             seconds = np.maximum(np.diff(ends_s, prepend=0.0), 1e-3)
             self._curves[values] = [
-                Point({METRIC: float(row[1])}, float(each)) for row, each in zip(rows, seconds, strict=True)
+                Point({METRIC: float(row[1]), COST: parameters(params)}, float(each))
+                for row, each in zip(rows, seconds, strict=True)
             ]
         return self._curves[values]
 
     @cached_property
     def scale(self) -> tuple[float, float]:
         """The best and the median final error, in %, of 20,000 random configurations."""
+        errors, _ = self._random
+        return float(errors.min()), float(np.median(errors))
+
+    @cached_property
+    def _random(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The final errors, in %, and the parameters of 20,000 random configurations."""
         random = np.random.default_rng(0)
         points = np.empty((20_000, 8))
         points[:, 0] = _FIRST + EPOCHS - 1
@@ -109,10 +116,46 @@ class LCBench:
         errors = np.concatenate(
             [100.0 - self._surrogate.predict(self._task, part)[:, 1] for part in np.array_split(points, 20)]
         )
-        return float(errors.min()), float(np.median(errors))
+        names = [parameter.name for parameter in PARAMETERS]
+        counts = [parameters(dict(zip(names, map(float, row), strict=True))) for row in points[:, 1:]]
+        return errors, np.array(counts)
 
     def regret(self, params: Mapping[str, Value]) -> float:
         """Returns how far a configuration, fully trained, is from the best: 0, to the median: 1."""
         best, median = self.scale
         error = 100.0 - self.curve(params)[-1].metrics[METRIC]
         return min(max((error - best) / (median - best), 0.0), 1.0)
+
+    def front_regret(self, found: Iterable[Mapping[str, Value]]) -> float:
+        """Returns how much of the best front's area configurations lack, fully trained: 0 to 1.
+
+        The front is of the error and the logarithm of the parameters. The area is what it dominates, up to
+        the median error and the most parameters; the best front is that of 20,000 random configurations.
+        """
+        places = [(100.0 - (last := self.curve(each)[-1].metrics)[METRIC], last[COST]) for each in found]
+        return max(0.0, 1.0 - self._area(np.array(places).reshape(-1, 2)) / self._best_area)
+
+    @cached_property
+    def _best_area(self) -> float:
+        return self._area(np.column_stack(self._random))
+
+    def _area(self, places: NDArray[Any]) -> float:
+        """Returns the share of the rectangle that errors and parameters, `(n, 2)`, dominate."""
+        (best, median), counts = self.scale, self._random[1]
+        least, most = np.log(counts.min()), np.log(counts.max())
+        errors = (places[:, 0] - best) / (median - best)
+        sizes = (np.log(places[:, 1]) - least) / (most - least)
+        area, reached = 0.0, 1.0
+        for row in np.lexsort((sizes, errors)):
+            if errors[row] < 1.0 and sizes[row] < reached:
+                area += (1.0 - max(float(errors[row]), 0.0)) * (reached - max(float(sizes[row]), 0.0))
+                reached = max(float(sizes[row]), 0.0)
+        return area
+
+
+def parameters(params: Mapping[str, Value]) -> float:
+    """Counts the weights of the network as if it had 50 inputs and 10 outputs: layers narrow evenly."""
+    layers = int(params["num_layers"])
+    widths = np.linspace(float(params["max_units"]), 10.0, layers + 1)
+    widths = np.concatenate([[50.0], np.round(widths)])
+    return float(((widths[:-1] + 1) * widths[1:]).sum())

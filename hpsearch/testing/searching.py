@@ -21,7 +21,7 @@ from hpsearch.experiment_failures import FailureSection
 from hpsearch.experiment_search import StrategySection
 from hpsearch.journal import open_storage
 from hpsearch.listener import Listener
-from hpsearch.objective import Objective
+from hpsearch.objective import Direction, Objective
 from hpsearch.plan import End, Plan
 from hpsearch.policies import policies
 from hpsearch.space import Override
@@ -54,6 +54,8 @@ class ToySearch:
     trials: int | None = 8
     slots: int = 1
     seed: int = 0
+    objectives: Mapping[str, Direction] = field(default_factory=lambda: {OBJECTIVE: "maximize"})
+    """`parameters` may be one."""
     toy: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of `toys.toy_trial`."""
     overrides: Mapping[str, Override] = field(default_factory=dict)
@@ -82,7 +84,7 @@ class ToySearch:
             StrategySection(**section),
             Context(
                 space,
-                ("maximize",),
+                tuple(self.objectives.values()),
                 self.seed,
                 self.toy.get("epochs", 3),
                 constrained=bool({"most_units", "least_accuracy"} & self.toy.keys()),
@@ -91,7 +93,7 @@ class ToySearch:
         plan = Plan(
             folder=self.folder,
             where="test",
-            objectives=(Objective(OBJECTIVE, "maximize"),),
+            objectives=tuple(Objective(*each) for each in self.objectives.items()),
             overrides=self.overrides,
             seed=self.seed,
             trials=self.trials,
@@ -111,12 +113,12 @@ class ToySearch:
             study = optuna.create_study(
                 storage=open_storage(self.folder.journal, listener.on_full_disk),
                 study_name=self.folder.name,
-                direction="maximize",
+                directions=list(self.objectives.values()),
                 sampler=strategy.sampler,
                 pruner=strategy.pruner,
                 load_if_exists=True,
             )
-            facts = {"objectives": {OBJECTIVE: "maximize"}, "space": space.to_json()}
+            facts = {"objectives": dict(self.objectives), "space": space.to_json()}
             study.set_user_attr(STUDY_FACTS, facts | {"data": asdict(self.record.data)})
             (self.path / "experiment.yaml").write_text(f"name: {self.folder.name}\n", encoding="utf-8")
             self.tracker.open_study(self.record)
@@ -141,7 +143,7 @@ class ToySearch:
             folder=str(self.folder.path),
             experiment="",
             strategy=str(self.strategy),
-            objectives={OBJECTIVE: "maximize"},
+            objectives=self.objectives,
             settings={},
             data=DataSummary("toys", "0", "classification", {}, {}),
             versions={},

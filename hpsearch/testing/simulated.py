@@ -80,6 +80,8 @@ class SimulatedSearch:
     epochs: int
     """The most a trial can run."""
     direction: Literal["minimize", "maximize"] = "maximize"
+    others: Mapping[str, Literal["minimize", "maximize"]] = field(default_factory=dict)
+    """Further objectives, by metric."""
     trials: int | None = None
     total_epochs: int | None = None
     timeout_s: float | None = None
@@ -100,7 +102,8 @@ class SimulatedSearch:
         """Runs the driver until it ends; returns why."""
         section = {"name": self.strategy} if isinstance(self.strategy, str) else self.strategy
         budget = Budget(self.trials, self.total_epochs, self.timeout_s)
-        context = Context(self.space, (self.direction,), self.seed, self.epochs, budget)
+        objectives = {self.metric: self.direction, **self.others}
+        context = Context(self.space, tuple(objectives.values()), self.seed, self.epochs, budget)
         context = replace(context, start=tuple(self.start), guests=tuple(self.guests))
         strategy = strategies.create(StrategySection(**section), context)
         clock = VirtualClock()
@@ -117,7 +120,7 @@ class SimulatedSearch:
         self.study = optuna.create_study(
             storage=self.storage or optuna.storages.InMemoryStorage(),
             study_name="simulated",
-            direction=self.direction,
+            directions=list(objectives.values()),
             sampler=strategy.sampler,
             pruner=strategy.pruner,
             load_if_exists=True,
@@ -126,7 +129,7 @@ class SimulatedSearch:
             plan = Plan(
                 folder=StudyFolder(Path(folder)),
                 where="simulation",
-                objectives=(Objective(self.metric, self.direction),),
+                objectives=tuple(Objective(*each) for each in objectives.items()),
                 overrides={},
                 seed=self.seed,
                 trials=self.trials,

@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from hpsearch import strategies
 from hpsearch.experiment_search import StrategySection
+from hpsearch.legs import Reached, begin_leg, end_leg
 from hpsearch.space import Condition, Parameter, Space, SpaceExhausted, Value, suggest, trial_values
 from hpsearch.strategies import Context, Strategy
 
@@ -107,15 +108,27 @@ class Search:
     """A search without training: one study, in memory unless a storage is given."""
 
     def __init__(
-        self, section: StrategySection, toy: Toy, *, seed: int = 0, storage: BaseStorage | None = None
+        self,
+        section: StrategySection,
+        toy: Toy,
+        *,
+        seed: int = 0,
+        storage: BaseStorage | None = None,
+        objectives: int = 1,
     ) -> None:
         import optuna
 
         self.toy = toy
-        self.strategy: Strategy = strategies.create(section, Context(toy.space, seed=seed, epochs=EPOCHS))
+        self.objectives = objectives
+        least: Literal["minimize"] = "minimize"
+        directions = (least,) * objectives
+        self.strategy: Strategy = strategies.create(
+            section, Context(toy.space, directions, seed=seed, epochs=EPOCHS)
+        )
         self.study: Study = optuna.create_study(
             study_name="contract",
             storage=storage or optuna.storages.InMemoryStorage(),
+            directions=directions,
             sampler=self.strategy.sampler,
             pruner=self.strategy.pruner,
             load_if_exists=True,
@@ -149,7 +162,10 @@ class Search:
         return tuple(values.items())
 
     def finish(self, trial: Trial) -> None:
-        """Trains: reports each epoch, and ends as the pruner says. Every fifth trial fails."""
+        """Trains: reports each epoch, and ends as the pruner says. Every fifth trial fails.
+
+        With several objectives two of three trials end on their first rung, if there are any.
+        """
         from optuna.trial import TrialState
 
         if trial.number % 5 == 4:
@@ -161,7 +177,16 @@ class Search:
             if trial.should_prune():
                 self.study.tell(trial, state=TrialState.PRUNED)
                 return
-        self.study.tell(trial, value)
+        if self.objectives == 1:
+            self.study.tell(trial, value)
+            return
+        values = (value, *(-value * each for each in range(1, self.objectives)))
+        if self.strategy.schedule is not None and trial.number % 3:
+            begin_leg(trial, self.strategy.schedule.first(trial.number))
+            end_leg(trial, {}, Reached(values), (0.0, 1.0))
+            self.study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self.study.tell(trial, values)
 
     def run(self, trials: int) -> list[Point]:
         """Runs trials one after the other until there are so many, or nothing is left."""
@@ -182,9 +207,9 @@ class Search:
                 self.finish(trial)
 
 
-def play(section: StrategySection, toy: str, seed: int, trials: int) -> list[Point]:
+def play(section: StrategySection, toy: str, seed: int, trials: int, objectives: int = 1) -> list[Point]:
     """Runs a search in this process, or in another."""
-    return Search(section, TOYS[toy], seed=seed).run(trials)
+    return Search(section, TOYS[toy], seed=seed, objectives=objectives).run(trials)
 
 
 @functools.cache
@@ -199,6 +224,8 @@ class StrategyContract:
     """Whether it can search continuous ranges."""
     random = True
     """Whether the seed matters."""
+    objectives = 1
+    """How many a search has."""
     trials = 16
     """How many a search takes; more than the strategy needs to learn from the first ones."""
     interruptions: tuple[tuple[float, int], ...] = ((0.5, 0), (1.0, 1), (0.1, 2))
@@ -219,7 +246,7 @@ class StrategyContract:
 
     def test_proposals_lie_inside_the_space(self, section: StrategySection, toy: Toy) -> None:
         types = {"int": int, "float": float, "boolean": bool}
-        for point in Search(section, toy).run(self.trials):
+        for point in Search(section, toy, objectives=self.objectives).run(self.trials):
             for name, value in point:
                 declared = [p for p in toy.space.parameters if p.name == name and p.is_active(dict(point))]
                 inside = [parameter for parameter in declared if parameter.contains(value)]
@@ -227,19 +254,24 @@ class StrategyContract:
                 assert type(value) is types.get(inside[0].kind, type(inside[0].default))
 
     def test_same_seed_same_proposals(self, section: StrategySection, toy: Toy) -> None:
-        here = play(section, toy.name, 1, self.trials)
-        assert play(section, toy.name, 1, self.trials) == here
-        assert _elsewhere().submit(play, section, toy.name, 1, self.trials).result(timeout=120) == here
+        here = play(section, toy.name, 1, self.trials, self.objectives)
+        assert play(section, toy.name, 1, self.trials, self.objectives) == here
+        assert (
+            _elsewhere().submit(play, section, toy.name, 1, self.trials, self.objectives).result(timeout=120)
+            == here
+        )
 
     def test_other_seed_other_proposals(self, section: StrategySection, toy: Toy) -> None:
-        differ = play(section, toy.name, 1, 5) != play(section, toy.name, 2, 5)
+        differ = play(section, toy.name, 1, 5, self.objectives) != play(
+            section, toy.name, 2, 5, self.objectives
+        )
         assert differ is self.random
 
     @pytest.mark.parametrize("finite", ["flat", "branching"])
     def test_a_finite_space_is_covered_once_and_then_exhausted(
         self, section: StrategySection, finite: str
     ) -> None:
-        search = Search(section, TOYS[finite])
+        search = Search(section, TOYS[finite], objectives=self.objectives)
         points = search.run(1000)
         assert len(set(points)) == len(points) == TOYS[finite].points
         with pytest.raises(SpaceExhausted, match="Nothing is left to try"):
@@ -254,20 +286,24 @@ class StrategyContract:
         def on_disk() -> BaseStorage:
             return optuna.storages.JournalStorage(JournalFileBackend(str(tmp_path / "journal.log")))
 
-        whole = Search(section, toy).run(self.trials)
+        whole = Search(section, toy, objectives=self.objectives).run(self.trials)
         for part, chosen in self.interruptions:
             kept = optuna.storages.InMemoryStorage()
             in_a_file = chosen == 1
-            broken = Search(section, toy, storage=on_disk() if in_a_file else kept)
+            broken = Search(
+                section, toy, storage=on_disk() if in_a_file else kept, objectives=self.objectives
+            )
             broken.run(int(part * (len(whole) - 1)))
             broken.build(broken.study.ask(), most=chosen)
-            resumed = Search(section, toy, storage=on_disk() if in_a_file else kept)
+            resumed = Search(
+                section, toy, storage=on_disk() if in_a_file else kept, objectives=self.objectives
+            )
             resumed.resume()
             assert resumed.run(self.trials) == whole
 
     @pytest.mark.parametrize("finite", ["flat", "branching"])
     def test_trials_that_run_side_by_side_are_distinct(self, section: StrategySection, finite: str) -> None:
-        search = Search(section, TOYS[finite])
+        search = Search(section, TOYS[finite], objectives=self.objectives)
         running: list[Trial] = []
         while running or not search.exhausted:
             while len(running) < 4 and not search.exhausted:
@@ -277,7 +313,7 @@ class StrategyContract:
         assert len(set(search.points)) == len(search.points) == TOYS[finite].points
 
     def test_trials_that_build_side_by_side_end_well(self, section: StrategySection) -> None:
-        search = Search(section, BRANCHING)
+        search = Search(section, BRANCHING, objectives=self.objectives)
         for _ in range(5):
             building = [_steps(search, search.study.ask()) for _ in range(3)]
             while building:

@@ -125,6 +125,7 @@ def toy_trial(
         if units > most_units:
             return Result(params, {"units": units}, 0, 0, 0.0, pruned=True, constraints=broken)
     best, metrics, number = score(params), {}, 0
+    before = {"parameters": 1.0 + units}  # known before it is trained, and reported by no epoch
     state = Path(job.folder) / "state.npz"
     kept = int(state.read_text()) if state.exists() else 0
     for number in range(1, epochs + 1):
@@ -136,10 +137,14 @@ def toy_trial(
         if not channel.report(
             Epoch(number, metrics, time.time()), await_answer=job.prunable and number < epochs
         ):
-            return Result(params, metrics, number, number, number * pause_s, pruned=True)
+            return Result(params, before | metrics, number, number, number * pause_s, pruned=True)
         if job.pause_after == number < epochs:
             write_text(state, str(number))  # whole, whenever the process is killed
-            return Result(params, metrics, number, number, number * pause_s, paused=True)
+            if least_accuracy is not None:
+                broken["accuracy"] = least_accuracy - metrics["val_accuracy"]
+            return Result(
+                params, before | metrics, number, number, number * pause_s, constraints=broken, paused=True
+            )
     state.unlink(missing_ok=True)
     rows = [f"{row},{1.0 / row},{best * row / epochs}" for row in range(1, epochs + 1)]
     text = "\n".join(["epoch,loss,val_accuracy", *rows])
@@ -149,4 +154,4 @@ def toy_trial(
         (Path(job.folder) / "model.keras").write_bytes(b"\0" * model_bytes)
     if least_accuracy is not None:
         broken["accuracy"] = least_accuracy - metrics["val_accuracy"]
-    return Result(params, metrics, epochs, number, epochs * pause_s, constraints=broken, files=files)
+    return Result(params, before | metrics, epochs, number, epochs * pause_s, constraints=broken, files=files)

@@ -40,6 +40,12 @@ class Course:
         """The metric of the first objective that epochs report."""
         return self._objectives[0].metric
 
+    @property
+    def has_objectives(self) -> bool:
+        """Whether the best epoch has all objectives that epochs report."""
+        reported = self.best.metrics if self.best else {}
+        return all(section.metric in reported for section in self._objectives)
+
     def begin(self) -> None:
         """Notes that `fit` starts (again): early stopping counts from here."""
         self._began = len(self.epochs)

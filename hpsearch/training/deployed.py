@@ -130,14 +130,19 @@ class Deployed:
         """Whether what is known breaks a constraint."""
         return any(value > 0 for value in self.violations.values())
 
-    def violations_of(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Returns how far a trial that has ended is beyond all constraints.
+    def violations_of(self, metrics: Mapping[str, float], *, whole: bool) -> dict[str, float]:
+        """Returns how far a trial is beyond the constraints.
+
+        Args:
+            metrics: Of its best epoch.
+            whole: Whether it has ended: then it has all metrics that are constrained.
 
         Raises:
             ObjectiveError: A metric that is constrained was not reported.
         """
         everything = {**self.metrics, **metrics}
-        require(self._constraints, everything)
+        if whole:
+            require(self._constraints, everything)
         return violations(self._constraints, everything)
 
     def before(self, model: keras.Model) -> None:

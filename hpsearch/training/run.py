@@ -186,11 +186,14 @@ def _result(
     files: tuple[str, ...],
     started_s: float,
 ) -> Result:
-    whole = not (watch.pruned or watch.paused)
+    if watch.pruned:
+        constraints = deployed.violations
+    else:
+        constraints = deployed.violations_of(metrics, whole=not watch.paused)
     return Result(
         params=dict(prepared.hp.values),
         metrics={**deployed.metrics, **metrics},
-        constraints=deployed.violations_of(metrics) if whole else deployed.violations,
+        constraints=constraints,
         epochs=len(watch.course.epochs),
         best_epoch=watch.course.best.number if watch.course.best else 0,
         duration_s=time.monotonic() - started_s,

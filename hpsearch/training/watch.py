@@ -117,7 +117,7 @@ class Watch(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         if self.pruned or self.course.exhausted():
             self.model.stop_training = True
             return
-        self.paused = len(self.course.epochs) == self._pause_after and self.course.lead in logs
+        self.paused = len(self.course.epochs) == self._pause_after and self.course.has_objectives
         if self.paused and self.course.users_own:
             raise PrunedError
 

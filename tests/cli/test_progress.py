@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 from rich.console import Console
 
-from hpsearch.cli.progress import Lines, View, outcome, progress, steps_done
+from hpsearch.cli.progress import Lines, View, outcome, paused, progress, steps_done
 from hpsearch.cli.tables import duration, number, rate, rate_step, score
 from hpsearch.experiment import Experiment
 from hpsearch.parts import Part
@@ -93,6 +93,11 @@ def test_a_view_in_a_terminal():
     assert "4/4 trials" in file.getvalue()
     assert "1 pruned" in file.getvalue()
     assert "left" not in file.getvalue()
+
+
+def test_a_paused_trial_shows_all_that_it_is_compared_by():
+    line = paused(3, 9, {"val_accuracy": 0.91, "parameters": 1200.0})
+    assert line.plain == f"trial 3 paused val_accuracy 0.9100, parameters {score(1200.0)} at epoch 9"
 
 
 def test_one_epoch_is_no_epochs():

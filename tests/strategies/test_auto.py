@@ -18,7 +18,16 @@ RUNGS = "asha: bayesian, 1, 3, 9, 20 epochs"
     ("budget", "space", "context", "summary"),
     [
         (Budget(trials=50), Space((LR,)), {}, "bayesian: gaussian process (auto: the budget counts trials)"),
-        (Budget(trials=50), Space((LR,)), {"directions": TWO}, "optuna: tpe (auto: 2 objectives)"),
+        (
+            Budget(trials=50),
+            Space((LR,)),
+            {"directions": TWO},
+            "optuna: tpe (auto: 2 objectives, and the budget counts trials)",
+        ),
+        (Budget(trials=6), FINITE, {"directions": TWO}, "optuna: tpe (auto: 2 objectives"),
+        (Budget(timeout_s=60), Space((LR,)), {"directions": TWO}, "asha: tpe, 1, 3, 9, 20 epochs (auto: the"),
+        (Budget(timeout_s=60), Space((LR,)), {"directions": TWO, "per_epoch": False}, "optuna: tpe (auto: 2"),
+        (Budget(timeout_s=60), Space((LR,)), {"per_epoch": False}, "no objective is known before"),
         (Budget(trials=6), FINITE, {}, "grid (auto: the budget covers all 6 combinations)"),
         (Budget(trials=5), FINITE, {}, "bayesian: gaussian process (auto: the budget counts trials)"),
         (Budget(total_epochs=120), FINITE, {}, "grid (auto: the budget covers all 6 combinations)"),

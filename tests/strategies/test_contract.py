@@ -53,6 +53,24 @@ class TestAshaWithTpe(StrategyContract):
         )
 
 
+class TestAshaWithTwoObjectives(StrategyContract):
+    trials = 24
+    objectives = 2
+
+    @pytest.fixture
+    def section(self):
+        return StrategySection(name="asha", sampler={"name": "tpe", "n_startup_trials": 6})
+
+
+class TestAshaWithThreeObjectives(StrategyContract):
+    trials = 24
+    objectives = 3
+
+    @pytest.fixture
+    def section(self):
+        return StrategySection(name="asha", sampler={"name": "nsgaii", "population_size": 4})
+
+
 class TestBayesian(StrategyContract):
     trials = 12
     interruptions = ((1.0, 1), (0.5, 2))

@@ -169,8 +169,8 @@ def test_says_what_is_wrong(parameters, section, message):
     [
         ({"pruner": "median"}, ".pruner: trials cannot be pruned when there are several objectives; received median. Leave the pruner out, or keep one objective."),
         ({"name": "hyperband"}, ".pruner: trials cannot be pruned when there are several objectives; received hyperband. Leave the pruner out, or keep one objective."),
-        ({"sampler": "cmaes"}, ".sampler: sampler `cmaes` has one objective; received 2 objectives. Use `nsgaii` or `tpe`."),
-        ({"name": "bayesian"}, ": strategy `bayesian` has one objective; received 2 objectives. Use `name: optuna` with sampler `nsgaii` or `tpe`."),
+        ({"sampler": "cmaes"}, ".sampler: sampler `cmaes` has one objective; received 2 objectives. Use `tpe` or `nsgaii`."),
+        ({"name": "bayesian"}, ": strategy `bayesian` has one objective; received 2 objectives. Use `name: asha`, or `name: optuna` with sampler `nsgaii` or `tpe`."),
     ],
 )  # fmt: skip
 def test_what_needs_one_objective(section, message):

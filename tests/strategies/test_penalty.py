@@ -10,9 +10,10 @@ from optuna.trial import TrialState, create_trial
 
 from hpsearch import strategies
 from hpsearch.experiment_search import StrategySection
+from hpsearch.legs import LEG
 from hpsearch.space import Parameter, Space, suggest
 from hpsearch.strategies import Context
-from hpsearch.strategies.penalty import penalised
+from hpsearch.strategies.penalty import advanced, penalised
 from hpsearch.trial_record import record_infeasible
 
 X = Parameter("x", "float", 0.2, low=0.0, high=1.0)
@@ -114,3 +115,37 @@ def test_a_trial_that_failed_before_it_had_chosen_everything_does_not_shrink_the
     whole = _trial(0, TrialState.COMPLETE, 0.3, x=0.1, y=0.5)
     half = _trial(1, TrialState.FAIL, x=0.2, infeasible=True)
     assert penalised([whole, half], [StudyDirection.MAXIMIZE])[1].state == TrialState.FAIL
+
+
+def _stopped(number, vector, constraints=None, state=TrialState.RUNNING):
+    trial = create_trial(state=state, params={"x": 0.5}, distributions={"x": FloatDistribution(0, 1)})
+    trial.number = number
+    record = {"until": 3, "values": {"1": [9.0] * len(vector), "3": vector}, "spans": [], "paused": None}
+    trial.set_user_attr(LEG, record | {"constraints": {"3": constraints or {}}})
+    return trial
+
+
+def test_of_several_objectives_those_that_paused_are_complete_with_the_values_of_their_last_rung():
+    complete = [create_trial(values=values, constraints={"c": -1.0, "d": 0.5}) for values in ([1, 5], [2, 4])]
+    for number, trial in enumerate(complete):
+        trial.number = number
+    trials = [
+        *complete,
+        _stopped(2, [3.0, 3.0]),
+        _stopped(3, [None, 7.0, 0.1], {"c": 0.2}, TrialState.PRUNED),  # 0.1 stands in for the first
+        _stopped(4, [4.0, 1.0], state=TrialState.FAIL),
+        _trial(5, TrialState.RUNNING, x=0.2),
+        _trial(6, TrialState.PRUNED, x=0.2),
+    ]
+    shown = advanced(trials, [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE])
+    assert [(t.number, t.state.name, t.values) for t in shown] == [
+        (0, "COMPLETE", [1, 5]),
+        (1, "COMPLETE", [2, 4]),
+        (2, "COMPLETE", [3.0, 3.0]),
+        (3, "COMPLETE", [1, 7.0]),  # what is not known is as bad as the worst
+        (4, "COMPLETE", [4.0, 1.0]),
+        (5, "RUNNING", None),
+        (6, "PRUNED", None),
+    ]
+    assert [t.constraints for t in shown[2:4]] == [{"c": 0.0, "d": 0.0}, {"c": 0.2, "d": 0.0}]
+    assert trials[3].state == TrialState.PRUNED  # the study's own trial is not touched

@@ -103,6 +103,14 @@ def test_a_pruned_trial_is_not_judged_by_what_it_might_have_become(tmp_path):
     assert list(result.constraints) == ["parameters <= 100"]
 
 
+def test_a_paused_trial_is_judged_by_what_is_known_by_then(tmp_path):
+    experiment = make("val_accuracy >= 0.99", "parameters <= 100", "tflite_f1 >= 0.5")
+    result = run_trial(experiment, spec(tmp_path, pause_after=1), FakeDriver(), Converter())
+    assert result.paused
+    assert result.broken == ("val_accuracy >= 0.99",)
+    assert sorted(result.constraints) == ["parameters <= 100", "val_accuracy >= 0.99"]
+
+
 def test_a_constraint_on_what_training_does_not_report_fails_the_trial(tmp_path):
     failure = run_trial(make("val_mystery <= 1"), spec(tmp_path), FakeDriver())
     assert isinstance(failure, Failure)

@@ -46,12 +46,12 @@ class OwnFit(keras_tuner.HyperModel):
         return model.fit(*args, **kwargs)
 
 
-def trial(folder, model=mlp, pause_after=None, **training):
+def trial(folder, model=mlp, pause_after=None, objective="val_loss", **training):
     experiment = Experiment(
         name="pause",
         model=model,
         data=overlapping(60),
-        objective="val_loss",
+        objective=objective,
         training={"epochs": 6, "batch_size": 16, "deterministic": True, **training},
     )
     driver = FakeDriver()
@@ -111,6 +111,20 @@ def test_a_trial_that_stops_early_does_not_pause(tmp_path):
     result, _ = trial(tmp_path, pause_after=2, early_stopping={"patience": 1, "min_delta": 10.0})
     assert (result.paused, result.epochs) == (False, 2)
     assert "model.keras" in result.files
+
+
+class LateFit(OwnFit):
+    """Reports one of its objectives when it has ended, and no sooner."""
+
+    def fit(self, hp, model, *args, **kwargs):
+        model.fit(*args, **kwargs)
+        return {"late": 1.0}
+
+
+def test_a_users_own_fit_does_not_pause_before_it_has_reported_its_objectives(tmp_path):
+    late = [{"metric": "val_loss"}, {"metric": "late", "direction": "maximize"}]
+    result, _ = trial(tmp_path, LateFit(), 2, objective=late)
+    assert (result.paused, result.epochs, result.metrics["late"]) == (False, 6, 1.0)
 
 
 def test_a_users_own_fit_pauses_and_begins_anew(tmp_path):
