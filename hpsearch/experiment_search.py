@@ -115,8 +115,8 @@ class SearchSection(Section):
         Expected("a list of constraints, each a metric, `<=`, `>=`, `<` or `>`, and a number"),
     ] = None
     """What a trial must meet to be chosen, e.g. `parameters <= 100000`, `val_accuracy >= 0.9`. Those on what
-    is known before training (`parameters`, `tflite_size_kib`, `tflite_latency_ms`) are checked then: a trial
-    that breaks one is not trained."""
+    is known before training (`parameters`, `flops`, `tflite_size_kib`, `tflite_latency_ms`) are checked then:
+    a trial that breaks one is not trained."""
     tflite_format: TfliteFormat | None = None
     """Of the file that `tflite_size_kib`, `tflite_latency_ms` and `tflite_accuracy` are of, where these are
     objectives or constrained. Default: the first such in `export.formats`, else `float32`."""

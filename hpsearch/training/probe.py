@@ -13,7 +13,7 @@ import numpy as np
 
 from hpsearch.datasets import load_data
 from hpsearch.datasets.data import Data
-from hpsearch.deploy_metrics import BEFORE_TRAINING, epoch_objectives
+from hpsearch.deploy_metrics import BEFORE_TRAINING, FLOPS, epoch_objectives, wanted
 from hpsearch.errors import ModelError, ObjectiveError, SpaceError, did_you_mean, fault
 from hpsearch.experiment import Experiment
 from hpsearch.files import write_text
@@ -24,6 +24,7 @@ from hpsearch.training.compatibility import first_rows, try_input, try_step
 from hpsearch.training.deployed import score_names
 from hpsearch.training.explore import explore
 from hpsearch.training.fit import training_data
+from hpsearch.training.flops import Counter, counting
 from hpsearch.training.hyperparameters import overridden
 from hpsearch.training.mirrored import distributed
 from hpsearch.training.outputs import metric_names
@@ -56,11 +57,11 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
     prepared = prepare(experiment, data, lambda each: overridden(experiment, each).default, seed=seed)
     model, where = prepared.model, f"model {experiment.model.name}"
     batch = first_rows(model, training_data(experiment, prepared, data, seed=seed).data)
-    with distribution.scope(experiment):  # where a model may make its variables
+    with distribution.scope(experiment), counting() as counter:  # where a model may make its variables
         outputs = try_input(model, batch, where=where)
     if "h5" in experiment.export.formats:
         check_fits(model, ModelError)
-    parameters = model.count_params()
+    parameters, flops = model.count_params(), _flops(experiment, counter, len(batch), where)
     _write_summary(model, Path(job.folder) / "model.txt")
     with distributed(model):
         names = () if prepared.custom_fit else try_step(model, data, batch, outputs, where=where)
@@ -76,7 +77,18 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
         parameters=int(parameters),
         versions=_versions(),
         of_deployment=(*BEFORE_TRAINING, *score_names(data)),
+        flops=flops,
     )
+
+
+def _flops(experiment: Experiment, counter: Counter, rows: int, where: str) -> int | None:
+    """Returns the operations of a row; that they cannot be counted matters where they are asked for."""
+    try:
+        return counter.flops(rows, where)
+    except ModelError:
+        if FLOPS in wanted(experiment):
+            raise
+        return None
 
 
 def _check_monitors(callbacks: Iterable[keras.callbacks.Callback], metrics: Sequence[str]) -> None:
