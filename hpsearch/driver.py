@@ -73,6 +73,7 @@ class Search:
         exhausted: Callable[[optuna.Study], bool] = lambda _: False,
         schedule: Schedule | None = None,
         now_s: Callable[[], float] = time.time,
+        settled: Callable[[optuna.Study], bool] = lambda _: False,
     ) -> None:
         self._plan = plan
         self._study = study
@@ -80,6 +81,9 @@ class Search:
         self._tracker = tracker
         self._listener = listener
         self._exhausted = exhausted
+        self._settled = settled
+        self._is_settled: bool | None = None
+        """None until it is asked again, after a trial ended or paused."""
         self._promotions = Promotions(study, schedule)
         self._now_s = now_s
         self._objectives = {objective.metric: objective.direction for objective in plan.objectives}
@@ -140,8 +144,8 @@ class Search:
         self._standing, self._clock, _ = retell(
             trials, self._objectives, spec_of, self._tracker, self._retention.told, self._now_s
         )
-        for span in (span for t in trials if (leg := read_leg(t)) for span in leg.spans):
-            self._clock.cover(*span)
+        for trial in trials:
+            self._clock.add(trial)
         if self._promotions:
             self._standing.succeed()
 
@@ -158,7 +162,7 @@ class Search:
                 self._go_on(self._waiting.pop(0))
                 continue
             end = self._end()
-            if end not in (End.TIME, End.EPOCHS) and (promoted := self._promotions.promote()):
+            if not (end and end.spent) and (promoted := self._promotions.promote()):
                 self._go_on(promoted)
             elif end is None:
                 self._submit(self._study.ask())
@@ -178,15 +182,19 @@ class Search:
             return End.TRIALS
         if plan.total_epochs is not None and self._epochs >= plan.total_epochs:
             return End.EPOCHS
-        since_s = min((running.started_at_s for running in self._running.values()), default=None)
+        since_s = [running.started_at_s for running in self._running.values()]
         if plan.timeout_s is not None and self._clock.searched_s(since_s) >= plan.timeout_s:
             return End.TIME
+        if plan.total_compute_s is not None and self._clock.computed_s(since_s) >= plan.total_compute_s:
+            return End.COMPUTE
         if self._exhausted(self._study):
             return End.EXHAUSTED
         trials = self._study.get_trials(deepcopy=False) if plan.patience is not None else ()
         if plan.patience is not None and trials_since_best(trials, self._objectives) >= plan.patience:
             return End.PATIENCE
-        return None
+        if self._is_settled is None:
+            self._is_settled = self._settled(self._study)
+        return End.IMPROVEMENT if self._is_settled else None
 
     @property
     def _epochs(self) -> int:
@@ -286,6 +294,7 @@ class Search:
         number = running.spec.number
         del self._running[number]
         self._promotions.ask_again()
+        self._is_settled = None
         if running.verdict is not None and isinstance(outcome, Failure):
             outcome = replace(running.verdict, detail=outcome.detail)
         outcome = judge(outcome, self._metrics)
@@ -321,7 +330,7 @@ class Search:
         paused = Waiting(running.trial, running.reported, running.alone)
         self._promotions.pause(paused, record, value, span)
         self._tracker.interrupt_trial(number)
-        self._clock.cover(*span)
+        self._clock.add(running.trial)
         self._standing.succeed()
         self._listener.on_trial_paused(number, outcome.epochs, value)
 
@@ -359,7 +368,8 @@ class Search:
         number = running.spec.number
         counts = failure.kind is not FailureKind.INTERRUPTED
         if counts:
-            record_attempt(running.trial, failure)
+            record_attempt(running.trial, failure, (running.started_at_s, self._now_s()))
+            self._clock.add(running.trial)
         if running.built:
             self._tracker.interrupt_trial(number)
         attempts = read_attempts(running.trial)

@@ -20,9 +20,16 @@ class End(StrEnum):
     TRIALS = "trials"
     TIME = "time"
     EPOCHS = "epochs"
+    COMPUTE = "compute"
     EXHAUSTED = "exhausted"
     PATIENCE = "patience"
+    IMPROVEMENT = "improvement"
     INTERRUPTED = "interrupted"
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing may be trained any more, paused trials included."""
+        return self in (End.TIME, End.EPOCHS, End.COMPUTE)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class Plan:
     """Whether a trial must have chosen all its values before the next is proposed (finite spaces)."""
     total_epochs: int | None = None
     """Epochs of all trials together after which no more begin."""
+    total_compute_s: float | None = None
+    """Seconds of all trials together after which no more begin."""
     patience: int | None = None
     """Trials without a better one after which no more begin."""
 

@@ -12,7 +12,7 @@ import keras_tuner
 import numpy as np
 
 from hpsearch.datasets import load_data
-from hpsearch.datasets.data import Data
+from hpsearch.datasets.data import Data, Split
 from hpsearch.deploy_metrics import BEFORE_TRAINING, FLOPS, epoch_objectives, wanted
 from hpsearch.errors import ModelError, ObjectiveError, SpaceError, did_you_mean, fault
 from hpsearch.experiment import Experiment
@@ -24,7 +24,7 @@ from hpsearch.training.compatibility import first_rows, try_input, try_step
 from hpsearch.training.deployed import score_names
 from hpsearch.training.explore import explore
 from hpsearch.training.fit import training_data
-from hpsearch.training.flops import Counter, counting
+from hpsearch.training.flops import flops_of
 from hpsearch.training.hyperparameters import overridden
 from hpsearch.training.mirrored import distributed
 from hpsearch.training.outputs import metric_names
@@ -57,11 +57,12 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
     prepared = prepare(experiment, data, lambda each: overridden(experiment, each).default, seed=seed)
     model, where = prepared.model, f"model {experiment.model.name}"
     batch = first_rows(model, training_data(experiment, prepared, data, seed=seed).data)
-    with distribution.scope(experiment), counting() as counter:  # where a model may make its variables
+    with distribution.scope(experiment):  # where a model may make its variables
         outputs = try_input(model, batch, where=where)
+        flops = _flops(experiment, model, batch, where)
     if "h5" in experiment.export.formats:
         check_fits(model, ModelError)
-    parameters, flops = model.count_params(), _flops(experiment, counter, len(batch), where)
+    parameters = model.count_params()
     _write_summary(model, Path(job.folder) / "model.txt")
     with distributed(model):
         names = () if prepared.custom_fit else try_step(model, data, batch, outputs, where=where)
@@ -81,10 +82,10 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
     )
 
 
-def _flops(experiment: Experiment, counter: Counter, rows: int, where: str) -> int | None:
+def _flops(experiment: Experiment, model: keras.Model, batch: Split, where: str) -> int | None:
     """Returns the operations of a row; that they cannot be counted matters where they are asked for."""
     try:
-        return counter.flops(rows, where)
+        return flops_of(model, batch, where)
     except ModelError:
         if FLOPS in wanted(experiment):
             raise
