@@ -6,7 +6,7 @@ The command line and Python use the same functions; `wiring.py` makes the parts.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,12 +98,16 @@ def _search(experiment: Experiment, folder: StudyFolder, listener: Listener) -> 
         try:
             plan = _plan(experiment, folder, report)
             exhausted, schedule = report.strategy.exhausted, report.strategy.schedule
+            settled = _settled(experiment, report)
             with closing(companion):
-                end = Search(plan, study, executor, tracker, watching, exhausted, schedule).run()
+                driver = Search(
+                    plan, study, executor, tracker, watching, exhausted, schedule, settled=settled
+                )
+                end = driver.run()
             if end is End.EXHAUSTED:
                 listener.on_message("Every combination of the space has been tried.")
-            if end is End.PATIENCE:
-                listener.on_message(_gave_up(study, experiment, report))
+            if end in (End.PATIENCE, End.IMPROVEMENT):
+                listener.on_message(_gave_up(end, study, experiment, report))
             if end is not End.INTERRUPTED:
                 _crown(experiment, folder, report, executor, tracker, listener)
                 if updates:
@@ -232,19 +236,34 @@ def _plan(experiment: Experiment, folder: StudyFolder, report: CheckReport) -> P
         prunes=report.strategy.prunes,
         one_build_at_a_time=report.space.size() is not None,
         total_epochs=budget.total_epochs,
+        total_compute_s=budget.total_compute_s,
         patience=budget.patience,
     )
 
 
-def _gave_up(study: OptunaStudy, experiment: Experiment, report: CheckReport) -> str:
-    from hpsearch.strategies.expectation import expected_improvement
+def _settled(experiment: Experiment, report: CheckReport) -> Callable[[OptunaStudy], bool]:
+    """Returns what says whether too little improvement is expected for a further trial."""
+    least = experiment.search.min_improvement
+    if least is None:
+        return lambda _: False
+    from hpsearch.strategies.expectation import Expectation
 
-    text = f"None of the last {experiment.search.patience} trials was better than the best, so no more begin."
-    gain = expected_improvement(study, report.space, report.epochs)
-    if gain is None:
-        return text
-    metric = report.objectives[0].metric
-    return f"{text} The most promising one is expected to better `{metric}` by {gain:.2g}."
+    expectation = Expectation(report.space, report.epochs)
+    return lambda study: expectation.is_settled(study, least)
+
+
+def _gave_up(end: End, study: OptunaStudy, experiment: Experiment, report: CheckReport) -> str:
+    from hpsearch.strategies.expectation import Expectation
+
+    limits = experiment.search
+    gain = Expectation(report.space, report.epochs).improvement(study)
+    expected = (
+        f"The most promising point is expected to better `{report.objectives[0].metric}` by {gain or 0:.2g}"
+    )
+    if end is End.IMPROVEMENT:
+        return f"{expected}, less than `min_improvement` {limits.min_improvement:g}, so no more begin."
+    text = f"None of the last {limits.patience} trials was better than the best, so no more begin."
+    return text if gain is None else f"{text} {expected}."
 
 
 def _crown(

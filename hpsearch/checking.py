@@ -54,20 +54,22 @@ def check_on(executor: Executor, experiment: Experiment, log: Path) -> CheckRepo
         resolve(section, known, any_metric=probe.any_metric, where=f"{experiment.where}: objective")
         for section in experiment.objective
     )
-    epochs, total_epochs = most_epochs(experiment, space), experiment.search.total_epochs
+    limits = experiment.search
+    epochs, total_epochs = most_epochs(experiment, space), limits.total_epochs
     if parts := len(experiment.evaluation.parts):  # then a trial is reported and pruned by parts
         total_epochs = None if total_epochs is None else max(1, total_epochs // epochs)
         epochs = parts
         _check_selection(experiment)
         _check_judged_by_parts(experiment)
     check_constraints(experiment, known, any_metric=probe.any_metric)
+    _check_improvement(experiment, space)
     context = Context(
         space=space,
         directions=tuple(objective.direction for objective in objectives),
         seed=experiment.search.seed,
         epochs=epochs,
         parts=parts or 1,
-        budget=Budget(experiment.search.trials, total_epochs, experiment.search.timeout_s),
+        budget=Budget(limits.trials, total_epochs, limits.timeout_s, limits.total_compute_s),
         constrained=bool(experiment.search.constraints),
         per_epoch=not all(is_of_deployment(objective.metric) for objective in objectives),
         resumes=not probe.any_metric,
@@ -135,6 +137,25 @@ def _check_judged_by_parts(experiment: Experiment) -> None:
         raise ExperimentError(
             fault(f"{experiment.where}: evaluation", what, received=", ".join(asked), advice=advice)
         )
+
+
+def _check_improvement(experiment: Experiment, space: Space) -> None:
+    """Refuses to expect what no process can.
+
+    Raises:
+        ExperimentError: The experiment asks for it.
+    """
+    if experiment.search.min_improvement is None:
+        return
+    where = f"{experiment.where}: search.min_improvement"
+    if len(experiment.objective) > 1:
+        names = ", ".join(each.metric for each in experiment.objective)
+        advice = "`patience` counts the trials since the Pareto front's last step."
+        what = "how much a trial may improve is a number of one objective"
+        raise ExperimentError(fault(where, what, expected="one objective", received=names, advice=advice))
+    if not space.parameters:
+        what = "there is no hyperparameter that could improve anything"
+        raise ExperimentError(fault(where, what, advice="Leave it out."))
 
 
 def _stopped_by_nothing(where: str, metric: str) -> StrategyError:

@@ -1,7 +1,8 @@
 """Metrics of what will be deployed: which there are, and which of them an experiment asks for.
 
     parameters            weights of the model, counted one by one     \\
-    tflite_size_kib       size of the exported file                     known before a trial is trained
+    flops                 floating point operations of one row          known before a trial is trained
+    tflite_size_kib       size of the exported file                     |
     tflite_latency_ms     median time of one row, one thread           /
     tflite_accuracy, ...  scores of the exported file on the validation rows
 
@@ -16,8 +17,9 @@ from collections.abc import Sequence
 from hpsearch.experiment import Experiment, ObjectiveSection
 from hpsearch.experiment_constraints import Constraint
 
-PARAMETERS, SIZE, LATENCY = "parameters", "tflite_size_kib", "tflite_latency_ms"
-BEFORE_TRAINING = (PARAMETERS, SIZE, LATENCY)
+PARAMETERS, FLOPS = "parameters", "flops"
+SIZE, LATENCY = "tflite_size_kib", "tflite_latency_ms"
+BEFORE_TRAINING = (PARAMETERS, FLOPS, SIZE, LATENCY)
 OF_FILE = "tflite_"
 """Prefix of the metrics of the file."""
 STAND_IN = "val_loss"
@@ -26,7 +28,7 @@ STAND_IN = "val_loss"
 
 def is_of_deployment(metric: str) -> bool:
     """Whether a metric is one of what will be deployed, which no epoch reports."""
-    return metric == PARAMETERS or metric.startswith(OF_FILE)
+    return metric in (PARAMETERS, FLOPS) or metric.startswith(OF_FILE)
 
 
 def wanted(experiment: Experiment) -> frozenset[str]:

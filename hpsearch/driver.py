@@ -74,6 +74,7 @@ class Search:
         exhausted: Callable[[optuna.Study], bool] = lambda _: False,
         schedule: Schedule | None = None,
         now_s: Callable[[], float] = time.time,
+        settled: Callable[[optuna.Study], bool] = lambda _: False,
     ) -> None:
         self._plan = plan
         self._study = study
@@ -81,6 +82,9 @@ class Search:
         self._tracker = tracker
         self._listener = listener
         self._exhausted = exhausted
+        self._settled = settled
+        self._is_settled: bool | None = None
+        """None until it is asked again, after a trial ended or paused."""
         self._promotions = Promotions(study, schedule)
         self._now_s = now_s
         self._objectives = {objective.metric: objective.direction for objective in plan.objectives}
@@ -145,8 +149,8 @@ class Search:
         self._standing, self._clock, _ = retell(
             trials, self._objectives, spec_of, self._tracker, self._retention.told, self._now_s
         )
-        for span in (span for t in trials if (leg := read_leg(t)) for span in leg.spans):
-            self._clock.cover(*span)
+        for trial in trials:
+            self._clock.add(trial)
         if self._promotions:
             self._standing.succeed()
 
@@ -160,38 +164,34 @@ class Search:
             if self._waiting:
                 if self._waiting[0].alone and self._running:  # the others finish first
                     return None
-                self._go_on(self._waiting.pop(0))
+                self._submit(self._waiting.pop(0))
                 continue
             end = self._end()
-            if end not in (End.TIME, End.EPOCHS) and (promoted := self._promotions.promote()):
-                self._go_on(promoted)
+            if not (end and end.spent) and (promoted := self._promotions.promote()):
+                self._submit(promoted)
             elif end is None:
-                self._submit(self._study.ask())
+                self._submit(Waiting(self._study.ask(), reported=0, alone=False))
             elif self._running or self._standing.any_complete or not (rescued := self._promotions.rescue()):
                 return end
             else:
-                self._go_on(rescued)
+                self._submit(rescued)
         return None
-
-    def _go_on(self, waiting: Waiting) -> None:
-        self._submit(waiting.trial, waiting.reported, alone=waiting.alone)
 
     def _end(self) -> End | None:
-        plan = self._plan
         begun = self._standing.finished + len(self._running) + len(self._promotions)
-        if plan.trials is not None and begun >= plan.trials:
-            return End.TRIALS
-        if plan.total_epochs is not None and self._epochs >= plan.total_epochs:
-            return End.EPOCHS
-        since_s = min((running.started_at_s for running in self._running.values()), default=None)
-        if plan.timeout_s is not None and self._clock.searched_s(since_s) >= plan.timeout_s:
-            return End.TIME
+        since_s = [running.started_at_s for running in self._running.values()]
+        times_s = self._clock.searched_s(since_s), self._clock.computed_s(since_s)
+        if (end := self._plan.spent(begun, self._epochs, *times_s)) is not None:
+            return end
         if self._exhausted(self._study):
             return End.EXHAUSTED
-        trials = self._study.get_trials(deepcopy=False) if plan.patience is not None else ()
-        if plan.patience is not None and trials_since_best(trials, self._objectives) >= plan.patience:
-            return End.PATIENCE
-        return None
+        if (patience := self._plan.patience) is not None:
+            trials = self._study.get_trials(deepcopy=False)
+            if trials_since_best(trials, self._objectives) >= patience:
+                return End.PATIENCE
+        if self._is_settled is None:
+            self._is_settled = self._settled(self._study)
+        return End.IMPROVEMENT if self._is_settled else None
 
     @property
     def _epochs(self) -> int:
@@ -205,13 +205,14 @@ class Search:
         spec = trial_spec(plan.folder, plan.seed, number, params, attempt=attempt)
         return replace(spec, prunable=plan.prunes)
 
-    def _submit(self, trial: optuna.Trial, reported: int = 0, *, alone: bool = False) -> None:
+    def _submit(self, waiting: Waiting) -> None:
+        trial = waiting.trial
         spec = self._spec(trial.number, trial_values(trial), len(read_attempts(trial)) + 1)
         if (leg := self._promotions.leg(trial)) is not None:
             spec = replace(spec, pause_after=leg.until)
         folder = self._plan.folder.trial(trial.number)
         patiently(lambda: folder.mkdir(parents=True, exist_ok=True), self._listener.on_full_disk)
-        self._running[trial.number] = Running(trial, spec, self._now_s(), reported, alone)
+        self._running[trial.number] = Running(trial, spec, self._now_s(), waiting.reported, waiting.alone)
         log = str(self._log(trial.number))
         self._executor.submit(trial.number, spec, log=log, timeout_s=self._plan.trial_timeout_s)
 
@@ -266,13 +267,11 @@ class Search:
         value = epoch.metrics.get(self._metrics[0], math.nan)
         single = len(self._metrics) == 1 and epoch.part is None  # else people alone see it
         again = epoch.number <= running.reported
-        if single and math.isfinite(value) and not again:
-            running.trial.report(value, epoch.number)
+        counts = math.isfinite(value) if single else len(self._metrics) > 1 and epoch.part is None
+        if counts and not again:
             running.reported = epoch.number
-        elif (
-            len(self._metrics) > 1 and epoch.part is None and not again
-        ):  # Optuna takes no reports of several
-            running.reported = epoch.number
+            if single:  # Optuna takes no reports of several
+                running.trial.report(value, epoch.number)
         if awaits_answer:
             # Earlier epochs of a trial that is run again were answered before: it went on.
             is_last = epoch.number >= running.reported
@@ -295,6 +294,7 @@ class Search:
         number = running.spec.number
         del self._running[number]
         self._promotions.ask_again()
+        self._is_settled = None
         if running.verdict is not None and isinstance(outcome, Failure):
             outcome = replace(running.verdict, detail=outcome.detail)
         outcome = judge(outcome, self._metrics)
@@ -331,11 +331,10 @@ class Search:
         paused = Waiting(running.trial, running.reported, running.alone)
         self._promotions.pause(paused, record, Reached(values, outcome.constraints), span)
         self._tracker.interrupt_trial(number)
-        self._clock.cover(*span)
+        self._clock.add(running.trial)
         self._standing.succeed()
-        shown = {
-            name: value for name, value in zip(self._rungs, values, strict=True) if name and value is not None
-        }
+        named = zip(self._rungs, values, strict=True)
+        shown = {name: value for name, value in named if name and value is not None}
         self._listener.on_trial_paused(number, outcome.epochs, shown)
 
     def _end_paused(self) -> None:
@@ -372,7 +371,8 @@ class Search:
         number = running.spec.number
         counts = failure.kind is not FailureKind.INTERRUPTED
         if counts:
-            record_attempt(running.trial, failure)
+            record_attempt(running.trial, failure, (running.started_at_s, self._now_s()))
+            self._clock.add(running.trial)
         if running.built:
             self._tracker.interrupt_trial(number)
         attempts = read_attempts(running.trial)

@@ -22,7 +22,9 @@ from hpsearch.experiment_forms import (
 from hpsearch.space import Override
 
 DEFAULT_TRIALS = 20
-"""When neither `trials` nor `timeout_s` is given and the strategy is not `grid`, which ends by itself."""
+"""When none of `ENDS` is given and the strategy is not `grid`, which ends by itself."""
+ENDS = ("trials", "timeout_s", "total_epochs", "total_compute_s", "patience", "min_improvement")
+"""The keys that end a search."""
 
 Sampler = Literal["tpe", "gp", "cmaes", "nsgaii", "nsgaiii", "qmc", "random", "bayesian"]
 Pruner = Literal[
@@ -76,15 +78,19 @@ class SearchSection(Section):
         Expected("a strategy's name, or a mapping with `name`"),
     ] = StrategySection()
     trials: Count | None = None
-    """How many trials end the search. Default: 20, unless `timeout_s`, `total_epochs` or `patience` is given
-    or the strategy is `grid`."""
+    """How many trials end the search. Default: 20, unless another key ends it or the strategy is `grid`."""
     timeout_s: Seconds | None = None
     """Seconds after which no more trials begin."""
     total_epochs: Count | None = None
     """Epochs of all trials together after which no more trials begin."""
+    total_compute_s: Seconds | None = None
+    """Seconds of all trials together after which no more begin: two side by side use two a second."""
     patience: Count | None = None
     """Trials without a better one after which no more begin; with several objectives, without one on the
     Pareto front. Failed trials do not count."""
+    min_improvement: Annotated[float, Field(gt=0)] | None = None
+    """Least improvement worth a trial, in the objective's unit: no more begin once a Gaussian process expects
+    the most promising point of the space to better the best by less."""
     seed: Seed = 0
     """Every number of the search follows from it."""
     space: dict[str, Annotated[Override, OverrideForm()]] = Field(default_factory=dict)
@@ -115,8 +121,8 @@ class SearchSection(Section):
         Expected("a list of constraints, each a metric, `<=`, `>=`, `<` or `>`, and a number"),
     ] = None
     """What a trial must meet to be chosen, e.g. `parameters <= 100000`, `val_accuracy >= 0.9`. Those on what
-    is known before training (`parameters`, `tflite_size_kib`, `tflite_latency_ms`) are checked then: a trial
-    that breaks one is not trained."""
+    is known before training (`parameters`, `flops`, `tflite_size_kib`, `tflite_latency_ms`) are checked then:
+    a trial that breaks one is not trained."""
     tflite_format: TfliteFormat | None = None
     """Of the file that `tflite_size_kib`, `tflite_latency_ms` and `tflite_accuracy` are of, where these are
     objectives or constrained. Default: the first such in `export.formats`, else `float32`."""
@@ -126,12 +132,12 @@ class SearchSection(Section):
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
-        ends = (self.trials, self.timeout_s, self.total_epochs, self.patience)
-        if not any(ends) and self.strategy.name != "grid":
+        given = [getattr(self, key) for key in ENDS]
+        if not any(given) and self.strategy.name != "grid":
             if "trials" in self.model_fields_set:
                 raise reject(
                     "the search would never end",
-                    expected="`trials`, `timeout_s`, `total_epochs` or `patience`",
+                    expected=", ".join(f"`{key}`" for key in ENDS[:-1]) + f" or `{ENDS[-1]}`",
                     received="none of them",
                 )
             object.__setattr__(self, "trials", DEFAULT_TRIALS)

@@ -42,7 +42,7 @@ _MINIMIZE = _words("""
     kl kld kl_divergence kullback_leibler_divergence js_divergence
     crossentropy cross_entropy bce cce nll logloss log_loss perplexity
     brier brier_score ece wer cer edit_distance levenshtein hausdorff hausdorff_distance fid
-    parameters tflite_size_kib tflite_latency_ms latency_ms size_kib
+    parameters flops tflite_size_kib tflite_latency_ms latency_ms size_kib
     false_positives false_negatives false_positive_rate false_negative_rate false_discovery_rate fpr fnr
 """)
 

@@ -114,6 +114,8 @@ def longest_s(experiment: Experiment, report: CheckReport, pace: Pace, slots: in
     limits_s = [budget.timeout_s] if budget.timeout_s is not None else []
     if trials:
         limits_s.append(math.ceil(min(trials) / slots) * trainings * training_s)
+    if budget.total_compute_s is not None:
+        limits_s.append(budget.total_compute_s / slots)
     if budget.total_epochs is not None:
         limits_s.append(budget.total_epochs / epochs / slots * training_s)
     return min(limits_s, default=None)

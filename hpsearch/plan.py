@@ -20,9 +20,16 @@ class End(StrEnum):
     TRIALS = "trials"
     TIME = "time"
     EPOCHS = "epochs"
+    COMPUTE = "compute"
     EXHAUSTED = "exhausted"
     PATIENCE = "patience"
+    IMPROVEMENT = "improvement"
     INTERRUPTED = "interrupted"
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing may be trained any more, paused trials included."""
+        return self in (End.TIME, End.EPOCHS, End.COMPUTE)
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,27 @@ class Plan:
     """Whether a trial must have chosen all its values before the next is proposed (finite spaces)."""
     total_epochs: int | None = None
     """Epochs of all trials together after which no more begin."""
+    total_compute_s: float | None = None
+    """Seconds of all trials together after which no more begin."""
     patience: int | None = None
     """Trials without a better one after which no more begin."""
+
+    def spent(self, begun: int, epochs: int, searched_s: float, computed_s: float) -> End | None:
+        """Returns which budget is spent, if one is.
+
+        Args:
+            begun: Trials so far.
+            epochs: Of all of them.
+            searched_s: During which any of them ran, in seconds.
+            computed_s: How long all of them ran together.
+        """
+        limits = (
+            (End.TRIALS, self.trials, begun),
+            (End.EPOCHS, self.total_epochs, epochs),
+            (End.TIME, self.timeout_s, searched_s),
+            (End.COMPUTE, self.total_compute_s, computed_s),
+        )
+        return next((end for end, limit, used in limits if limit is not None and used >= limit), None)
 
 
 def trial_spec(

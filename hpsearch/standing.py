@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from hpsearch.legs import Span, read_leg
 from hpsearch.ranking import pareto_front
 from hpsearch.trial import TrialState
-from hpsearch.trial_record import read_record
+from hpsearch.trial_record import read_attempt_spans, read_record
 from hpsearch.trial_view import TrialView
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, Trial
 
 
 class Standing:
@@ -80,9 +81,7 @@ class Standing:
 
 
 class Clock:
-    """Measures the wall time during which trials ran, over all runs of a search.
-
-    Trials that ran side by side count once.
+    """Measures the time for which trials ran, over all runs of a search.
 
     Args:
         now_s: Returns the time, Unix time in seconds.
@@ -93,14 +92,17 @@ class Clock:
         self._spans: list[tuple[float, float]] = []
         """Disjoint, in order."""
         self._covered_s = 0.0
+        self._computed_s: dict[int, float] = {}
+        """By trial."""
 
-    def add(self, trial: FrozenTrial) -> None:
-        """Takes in a trial that ended."""
-        for start_s, end_s in read_record(trial).get("spans", ()):
-            self.cover(start_s, end_s)
+    def add(self, trial: FrozenTrial | Trial) -> None:
+        """Takes in what a trial ran so far: its attempts, its legs. Telling it again adds what is new."""
+        spans = spans_of(trial)
+        self._computed_s[trial.number] = sum(end_s - start_s for start_s, end_s in spans)
+        for start_s, end_s in spans:
+            self._cover(start_s, end_s)
 
-    def cover(self, start_s: float, end_s: float) -> None:
-        """Takes in a time during which a trial ran."""
+    def _cover(self, start_s: float, end_s: float) -> None:
         first = bisect_left(self._spans, start_s, key=lambda span: span[1])
         last = bisect_right(self._spans, end_s, key=lambda span: span[0])
         for before_s, after_s in self._spans[first:last]:
@@ -109,17 +111,34 @@ class Clock:
         self._spans[first:last] = [(start_s, end_s)]
         self._covered_s += end_s - start_s
 
-    def searched_s(self, running_since_s: float | None = None) -> float:
-        """Returns the seconds so far.
+    def searched_s(self, running_since_s: Iterable[float] = ()) -> float:
+        """Returns the seconds during which trials ran; those that ran side by side count once.
 
         Args:
-            running_since_s: When the trials that run now began, the first of them. Default: none runs.
+            running_since_s: When each of the trials that run now began. Default: none runs.
         """
-        if running_since_s is None:
+        since_s = min(running_since_s, default=None)
+        if since_s is None:
             return self._covered_s
-        total_s = self._covered_s + max(0.0, self._now_s() - running_since_s)
+        total_s = self._covered_s + max(0.0, self._now_s() - since_s)
         for start_s, end_s in reversed(self._spans):
-            if end_s <= running_since_s:
+            if end_s <= since_s:
                 break
-            total_s -= end_s - max(start_s, running_since_s)
+            total_s -= end_s - max(start_s, since_s)
         return total_s
+
+    def computed_s(self, running_since_s: Iterable[float] = ()) -> float:
+        """Returns the seconds of all trials together: of two that ran side by side for a second, two.
+
+        Args:
+            running_since_s: When each of the trials that run now began. Default: none runs.
+        """
+        running_s = sum(max(0.0, self._now_s() - since_s) for since_s in running_since_s)
+        return sum(self._computed_s.values()) + running_s
+
+
+def spans_of(trial: FrozenTrial | Trial) -> tuple[Span, ...]:
+    """Returns from when to when a trial ran, attempts that failed included; Unix time, seconds."""
+    leg = read_leg(trial)
+    ran = read_record(trial).get("spans", leg.spans if leg else ())
+    return (*read_attempt_spans(trial), *(tuple(span) for span in ran))

@@ -211,6 +211,8 @@ class ProbeResult:
     """What the worker runs: `python`, `tensorflow`, `keras`, `keras-tuner`, `numpy`, `backend`."""
     of_deployment: tuple[str, ...] = ()
     """Metrics that a trial can have of what will be deployed; no epoch reports them."""
+    flops: int | None = None
+    """Floating point operations of the default model for one row; None where they cannot be counted."""
 
 
 @dataclass(frozen=True)

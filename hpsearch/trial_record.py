@@ -76,22 +76,34 @@ def read_outcome(trial: FrozenTrial) -> Result | Failure | None:
     )
 
 
-def read_record(trial: FrozenTrial) -> Mapping[str, Any]:
+def read_record(trial: FrozenTrial | Trial) -> Mapping[str, Any]:
     """Returns the dictionary itself; empty while the trial runs."""
     record: Mapping[str, Any] = trial.user_attrs.get(TRIAL_OUTCOME, {})
     return record
 
 
-def record_attempt(trial: Trial, failure: Failure) -> None:
-    """Notes in a running trial that an attempt failed and another will be made."""
-    earlier = [{"kind": str(each.kind), "cause": each.cause} for each in read_attempts(trial)]
-    trial.set_user_attr(_ATTEMPTS, [*earlier, {"kind": str(failure.kind), "cause": failure.cause}])
+def record_attempt(trial: Trial, failure: Failure, span: tuple[float, float]) -> None:
+    """Notes in a running trial that an attempt failed and another will be made.
+
+    Args:
+        trial: Still running.
+        failure: Why it failed.
+        span: From when to when it ran, Unix time in seconds.
+    """
+    attempt = {"kind": str(failure.kind), "cause": failure.cause, "span": list(span)}
+    trial.set_user_attr(_ATTEMPTS, [*trial.user_attrs.get(_ATTEMPTS, ()), attempt])
 
 
 def read_attempts(trial: FrozenTrial | Trial) -> Sequence[Failure]:
     """Returns how the earlier attempts failed, the first one first."""
     attempts = trial.user_attrs.get(_ATTEMPTS, ())
     return tuple(Failure(FailureKind(each["kind"]), each["cause"]) for each in attempts)
+
+
+def read_attempt_spans(trial: FrozenTrial | Trial) -> tuple[tuple[float, float], ...]:
+    """Returns from when to when the earlier attempts ran, as far as that was noted."""
+    attempts = trial.user_attrs.get(_ATTEMPTS, ())
+    return tuple((each["span"][0], each["span"][1]) for each in attempts if "span" in each)
 
 
 def record_end(

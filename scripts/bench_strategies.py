@@ -9,6 +9,9 @@ mean is over tasks and seeds; the standard error is that of the seeds, each aver
 
 With `--objectives 2` the number of parameters is to be small, too: the regret is the part of the best front's
 area that the front of the configurations seen by then lacks, were they trained to their ends.
+
+With `--min-improvement 0.1`, in %, each search ends when it expects less, or at the largest budget: a row
+says how many did, after how many full trainings, with which regret.
 """
 
 import argparse
@@ -21,6 +24,7 @@ from functools import cache
 import numpy as np
 import optuna
 
+from hpsearch.plan import End
 from hpsearch.strategies.fronts import undominated
 from hpsearch.testing import lcbench
 from hpsearch.testing.simulated import SimulatedSearch
@@ -99,6 +103,26 @@ def front_at(search, trials, cost):
     return np.array(list(best))[undominated(places)]
 
 
+def ended(name, task, seed, slots, most, min_improvement):
+    """Runs one search until it expects little; returns whether it did, its full trainings, and its regret."""
+    curves = bench(task)
+    search = SimulatedSearch(
+        curves,
+        curves.space,
+        STRATEGIES[name],
+        metric=lcbench.METRIC,
+        epochs=lcbench.EPOCHS,
+        total_epochs=most * lcbench.EPOCHS,
+        min_improvement=min_improvement,
+        seed=seed,
+        slots=slots,
+    )
+    expects_little = search.run() is End.IMPROVEMENT
+    cost = search.moments[-1].cost
+    best = search.study.get_trials(deepcopy=False)[search.best_at(cost).trial]
+    return expects_little, cost / lcbench.EPOCHS, curves.regret(best.params)
+
+
 def plain(name, curves, seed, trainings):
     """Runs Optuna's TPE without anything of ours; returns the regret at each budget."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -129,6 +153,19 @@ def plain(name, curves, seed, trainings):
     return found
 
 
+def show_ends(chosen):
+    print(f"{'':24}{'ended':>8}{'full trainings':>26}{'regret':>24}", flush=True)
+    with ProcessPoolExecutor(chosen.processes) as pool:
+        for name in chosen.names:
+            cases = [(name, t, s) for s in range(chosen.seeds) for t in lcbench.TASKS[: chosen.tasks]]
+            limits = (chosen.slots, max(chosen.trainings), chosen.min_improvement)
+            jobs = [pool.submit(ended, *case, *limits) for case in cases]
+            did, cost, regret = np.array([job.result() for job in jobs]).T
+            spread = f"{cost.mean():.1f} ({cost.min():.1f} to {cost.max():.1f})"
+            found = f"{regret.mean():.3f}, worst {regret.max():.3f}"
+            print(f"{name:24}{did.mean():>8.0%}{spread:>26}{found:>24}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
@@ -138,9 +175,13 @@ def main():
     parser.add_argument("--slots", type=int, default=1)
     parser.add_argument("--trainings", type=int, nargs="+", default=TRAININGS)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--min-improvement", type=float)
     chosen = parser.parse_args()
     if lcbench.folder() is None:
         sys.exit("There is no lcbench/model.onnx in the folder HPSEARCH_BENCH_DIR, or no onnxruntime.")
+    if chosen.min_improvement is not None:
+        show_ends(chosen)
+        return
     head = "".join(f"{budget:>16}" for budget in chosen.trainings)
     print(f"{'full trainings':24}{head}{'s a search':>12}", flush=True)
     with ProcessPoolExecutor(chosen.processes) as pool:

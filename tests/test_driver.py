@@ -8,13 +8,16 @@ import sys
 import time
 from collections import Counter
 
+import optuna
 import pytest
 
 from hpsearch.driver import End
 from hpsearch.errors import SearchError
+from hpsearch.journal import open_storage
 from hpsearch.listener import Listener
 from hpsearch.plan import trial_seed
 from hpsearch.space import Override
+from hpsearch.standing import spans_of
 from hpsearch.testing import toys
 from hpsearch.testing.searching import ToySearch
 from hpsearch.trial import FailureKind, TrialState
@@ -87,6 +90,24 @@ def test_a_time_budget_counts_the_time_of_earlier_runs(tmp_path):
     assert 2 <= done <= 7
     assert search.run() is End.TIME
     assert len(search.study.trials) == done
+
+
+def _crash_once(spec, _params):
+    if spec.number == 1 and spec.attempt == 1:
+        time.sleep(0.4)
+        toys.die()
+
+
+def test_a_budget_of_compute_time_counts_each_slot_and_each_attempt(tmp_path):
+    toy = {"epochs": 1, "pause_s": 0.1, "fate": _crash_once}
+    search = ToySearch(tmp_path / "s", trials=None, total_compute_s=2.0, slots=2, toy=toy)
+    assert search.run() is End.COMPUTE
+    trials = optuna.load_study(study_name="s", storage=open_storage(search.folder.journal)).get_trials()
+    assert len(spans_of(trials[1])) == 2
+    spent_s = [end_s - start_s for trial in trials for start_s, end_s in spans_of(trial)]
+    assert 2.0 <= sum(spent_s) < 2.0 + 2 * max(spent_s)
+    assert search.run() is End.COMPUTE  # the study says what was spent
+    assert len(search.study.trials) == len(trials)
 
 
 def test_pruned_trials_stop_early_and_are_told_apart(tmp_path):

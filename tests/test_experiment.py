@@ -207,8 +207,8 @@ def test_all_errors_are_listed_in_the_order_of_the_fields():
     assert str(caught.value).splitlines() == [
         "Experiment: search.trials: wrong type; expected an integer of at least 1; received '10'.",
         "Experiment: search.trails: unknown key; expected one of strategy, trials, timeout_s, total_epochs, "
-        "patience, seed, space, start, defaults_first, warm_start, constraints, tflite_format, "
-        "max_failures_in_a_row, on_failure; received 5. Did you mean `trials`?",
+        "total_compute_s, patience, min_improvement, seed, space, start, defaults_first, warm_start, "
+        "constraints, tflite_format, max_failures_in_a_row, on_failure; received 5. Did you mean `trials`?",
         "Experiment: training.epochs: wrong type; expected an integer of at least 1; received true.",
         "Experiment: colour: unknown key; expected one of name, model, data, objective, search, training, "
         "evaluation, resources, tracking, checkpoints, export, workdir; received 'red'.",
@@ -279,13 +279,14 @@ def test_experiments_are_frozen():
 
 def test_the_default_budget():
     assert make().search.trials == DEFAULT_TRIALS
-    assert make(search={"timeout_s": 60}).search.trials is None
-    assert make(search={"patience": 10}).search.trials is None
+    for key, value in {"timeout_s": 60, "total_compute_s": 60, "patience": 9, "min_improvement": 0.1}.items():
+        assert make(search={key: value}).search.trials is None
     assert make(search={"strategy": "grid"}).search.trials is None  # it ends by itself
     assert make(search={"strategy": "grid", "trials": None}).search.trials is None
     with pytest.raises(
         ExperimentError,
-        match="the search would never end; expected `trials`, `timeout_s`, `total_epochs` or `patience`",
+        match="the search would never end; expected `trials`, `timeout_s`, `total_epochs`, "
+        "`total_compute_s`, `patience` or `min_improvement`",
     ):
         make(search={"trials": None})
 

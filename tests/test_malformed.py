@@ -149,13 +149,22 @@ FILES = {
         search("timeout_s: -1"),
         "search.timeout_s: must be positive; expected a number above 0",
     ),
+    "negative compute time": (
+        search("total_compute_s: -1"),
+        "search.total_compute_s: must be positive; expected a number above 0",
+    ),
+    "no improvement": (
+        search("min_improvement: 0"),
+        "search.min_improvement: must be positive; expected a number above 0",
+    ),
     "infinite time": (
         search("timeout_s: .inf"),
         "search.timeout_s: must be finite; expected a number above 0",
     ),
     "no end": (
         search("trials: null"),
-        "search: the search would never end; expected `trials`, `timeout_s`, `total_epochs` or `patience`",
+        "search: the search would never end; expected `trials`, `timeout_s`, `total_epochs`, "
+        "`total_compute_s`, `patience` or `min_improvement`",
     ),
     "negative seed": (
         search("seed: -1"),

@@ -1,6 +1,7 @@
 """What `hpsearch check` says of a search that has not begun."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,7 @@ from hpsearch import outlook
 from hpsearch.cli.entry import call
 from hpsearch.experiment import Experiment
 from hpsearch.region import failing_region
+from hpsearch.space import Parameter, Space
 from hpsearch.testing.trials import overlapping, small
 from hpsearch.trial import Build
 
@@ -91,6 +93,22 @@ def test_points_are_the_same_each_time(found):
     assert again.exports == {}
 
 
+@pytest.mark.parametrize(
+    ("budget", "expected_s"),
+    [
+        ({"trials": 9}, 5 * 22.0),  # two at a time
+        ({"trials": 9, "timeout_s": 60.0}, 60.0),
+        ({"trials": 9, "total_compute_s": 60.0}, 30.0),
+        ({"total_compute_s": 60.0}, 30.0),
+        ({"min_improvement": 0.1}, None),
+    ],
+)
+def test_the_tightest_budget_says_how_long_a_search_takes(budget, expected_s):
+    report = SimpleNamespace(space=Space((Parameter("rate", "float", 0.1, low=0.1, high=1.0),)))
+    wanted = experiment(small, search=budget)
+    assert outlook._search_s(wanted, report, outlook.Pace(2.0, 2.0), slots=2) == expected_s
+
+
 def test_an_epoch_that_takes_too_long_is_said(monkeypatch):
     wanted = experiment(small, training={"epochs": 3}, export={"formats": []})
     seen = hpsearch.preflight(wanted, points=0, limit_s=0.01)
@@ -140,6 +158,7 @@ def test_the_command_shows_it(tmp_path, monkeypatch, capsys):
     assert call(["check", "mine.yaml"]) == 0
     text = capsys.readouterr().out
     assert "21 points: " in text
+    assert " flops a row, with default values" in text
     assert "float32: possible" in text
     assert "at most about " in text
     assert text.splitlines()[-1] == "mine.yaml: all right."

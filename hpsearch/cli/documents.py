@@ -80,6 +80,7 @@ def check_document(report: CheckReport, ahead: Preflight | None = None) -> dict[
         "space": [parameter.to_config() for parameter in report.space.parameters],
         "metrics": list(report.probe.metrics),
         "parameters": report.probe.parameters,
+        "flops": report.probe.flops,
         "data": dataclasses.asdict(report.probe.data),
         "versions": dict(report.probe.versions),
         "warnings": list(report.warnings),

@@ -281,10 +281,11 @@ def check_facts(report: CheckReport, ahead: Preflight | None = None) -> Table:
     size = report.space.size()
     task = f"{data.task}, {len(data.class_names)} classes" if data.class_names else data.task
     sizes = ", ".join(f"{rows} {split}" for split, rows in data.sizes.items())
+    flops = "" if probe.flops is None else f", {probe.flops:,} flops a row,"
     rows = [
         ("data", f"{data.name}: {task}; {sizes}"),
         ("", ", ".join(f"{array} {shape}" for array, shape in data.shapes.items())),
-        ("model", f"{probe.parameters:,} weights with default values"),
+        ("model", f"{probe.parameters:,} weights{flops} with default values"),
         ("objective", ", ".join(f"{o.direction} {o.metric}" for o in report.objectives)),
         ("strategy", report.strategy.summary),
         ("space", f"{size:,} combinations" if size is not None else "continuous"),

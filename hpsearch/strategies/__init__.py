@@ -45,18 +45,23 @@ class Budget:
     trials: int | None = None
     total_epochs: int | None = None
     timeout_s: float | None = None
+    total_compute_s: float | None = None
 
     def covers(self, trials: int, epochs: int) -> bool:
         """Returns whether it is enough for so many trials of so many epochs, as far as one can know."""
         enough = self.trials is None or trials <= self.trials
         enough = enough and (self.total_epochs is None or trials * epochs <= self.total_epochs)
-        return enough and (self.timeout_s is None or self.trials is not None)
+        return enough and (not self._by_time or self.trials is not None)
 
     def counts_trials(self, epochs: int) -> bool:
         """Returns whether the number of trials will end the search, if each runs so many epochs."""
         if self.trials is None:
-            return (self.total_epochs, self.timeout_s) == (None, None)
+            return self.total_epochs is None and not self._by_time
         return self.total_epochs is None or self.trials * epochs <= self.total_epochs
+
+    @property
+    def _by_time(self) -> bool:
+        return self.timeout_s is not None or self.total_compute_s is not None
 
 
 @dataclass(frozen=True)

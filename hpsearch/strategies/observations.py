@@ -71,15 +71,21 @@ class Observations:
         self._epochs = epochs
         self._kept: WeakKeyDictionary[BaseStorage, dict[int, _Kept]] = WeakKeyDictionary()
 
-    def known(self, study: Study, trial: FrozenTrial | None = None) -> Known:
+    def known(self, study: Study, trial: FrozenTrial | None = None, *, before: int | None = None) -> Known:
         """Returns what all trials say, but for one that is asked about.
 
         Infeasible trials count with the worst value so far; pruned and paused ones with the best that they
         reached, at their last epoch.
+
+        Args:
+            study: Of the search.
+            trial: The one that is asked about. Default: none.
+            before: A trial's number: what those with smaller numbers say. Default: all.
         """
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         seen, shares, values, unfinished = [], [], [], []
-        for other in penalised(study.get_trials(deepcopy=False), study.directions):
+        trials = study.get_trials(deepcopy=False)[:before]
+        for other in penalised(trials, study.directions):
             if (trial is not None and other.number == trial.number) or not other.params:
                 continue
             kept = self._keep(study, other)

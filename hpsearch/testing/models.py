@@ -36,6 +36,7 @@ from hpsearch.space import Parameter
 from hpsearch.testing.trials import FakeDriver
 from hpsearch.training.compatibility import first_rows
 from hpsearch.training.evaluate import evaluate
+from hpsearch.training.flops import flops_of
 from hpsearch.training.hyperparameters import Choose, TrialHyperParameters, at_defaults
 from hpsearch.training.outputs import targets_of
 from hpsearch.training.probe import probe
@@ -231,6 +232,13 @@ class LearningContract:
         assert math.isfinite(self.step(model, data))
         outputs = keras.tree.flatten(self.outputs(model, data))
         assert {keras.backend.standardize_dtype(output.dtype) for output in outputs} == {"float32"}
+
+    def test_its_operations_are_counted(self, hypermodel: keras_tuner.HyperModel, data: Data) -> None:
+        model = self.build(hypermodel, at_random(2))
+        rows = first_rows(model, data)
+        counted = flops_of(model, rows, "model")
+        assert counted > 0
+        assert counted == flops_of(model, rows.take(slice(0, 1)), "model")
 
     def test_a_saved_model_predicts_the_same(
         self, hypermodel: keras_tuner.HyperModel, data: Data, tmp_path: Path

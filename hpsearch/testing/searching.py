@@ -61,6 +61,7 @@ class ToySearch:
     overrides: Mapping[str, Override] = field(default_factory=dict)
     timeout_s: float | None = None
     total_epochs: int | None = None
+    total_compute_s: float | None = None
     max_failures_in_a_row: int = 5
     on_failure: Mapping[str, Any] = field(default_factory=dict)
     trial_timeout_s: float | None = None
@@ -107,6 +108,7 @@ class ToySearch:
             prunes=strategy.prunes,
             one_build_at_a_time=space.size() is not None,
             total_epochs=self.total_epochs,
+            total_compute_s=self.total_compute_s,
         )
         executor = self._executor()
         with self.folder.lock():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from unittest.mock import create_autospec
@@ -21,6 +22,7 @@ from hpsearch.objective import Objective
 from hpsearch.plan import End, Plan
 from hpsearch.policies import policies
 from hpsearch.strategies import Budget, Context
+from hpsearch.strategies.expectation import Expectation
 from hpsearch.study_folder import StudyFolder
 from hpsearch.testing.simulation import Curves, SimulatedExecutor, VirtualClock
 from hpsearch.tracking import Tracker
@@ -85,7 +87,9 @@ class SimulatedSearch:
     trials: int | None = None
     total_epochs: int | None = None
     timeout_s: float | None = None
+    total_compute_s: float | None = None
     patience: int | None = None
+    min_improvement: float | None = None
     slots: int = 1
     seed: int = 0
     startup_s: float = 0.0
@@ -101,7 +105,7 @@ class SimulatedSearch:
     def run(self) -> End:
         """Runs the driver until it ends; returns why."""
         section = {"name": self.strategy} if isinstance(self.strategy, str) else self.strategy
-        budget = Budget(self.trials, self.total_epochs, self.timeout_s)
+        budget = Budget(self.trials, self.total_epochs, self.timeout_s, self.total_compute_s)
         objectives = {self.metric: self.direction, **self.others}
         context = Context(self.space, tuple(objectives.values()), self.seed, self.epochs, budget)
         context = replace(context, start=tuple(self.start), guests=tuple(self.guests))
@@ -143,15 +147,26 @@ class SimulatedSearch:
                 prunes=strategy.prunes,
                 one_build_at_a_time=self.space.size() is not None,
                 total_epochs=self.total_epochs,
+                total_compute_s=self.total_compute_s,
                 patience=self.patience,
             )
             tracker = create_autospec(Tracker, instance=True)
+            exhausted, schedule = strategy.exhausted, strategy.schedule
             search = Search(
-                plan, self.study, executor, tracker, course, strategy.exhausted, strategy.schedule, clock
+                plan, self.study, executor, tracker, course, exhausted, schedule, clock, self._settled
             )
             end = search.run()
         self.moments = course.moments
         return end
+
+    def _settled(self, study: Study) -> bool:
+        if self.min_improvement is None:
+            return False
+        return self._expectation.is_settled(study, self.min_improvement)
+
+    @cached_property
+    def _expectation(self) -> Expectation:
+        return Expectation(self.space, self.epochs)
 
     def best_at(self, cost: int) -> Moment:
         """Returns the best epoch among those of the first `cost`: what the search would give then."""

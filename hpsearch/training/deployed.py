@@ -23,11 +23,12 @@ import keras
 import numpy as np
 
 from hpsearch.constraints import constraints_of, require, violations
-from hpsearch.deploy_metrics import LATENCY, OF_FILE, PARAMETERS, SIZE, wanted
+from hpsearch.deploy_metrics import FLOPS, LATENCY, OF_FILE, PARAMETERS, SIZE, wanted
 from hpsearch.errors import ExportError, fault
 from hpsearch.files import write_text
 from hpsearch.training import distribution
 from hpsearch.training.compatibility import first_rows, try_input
+from hpsearch.training.flops import flops_of
 from hpsearch.training.outputs import targets_of
 from hpsearch.training.reuse import fingerprint
 from hpsearch.training.samples import write_rows
@@ -150,14 +151,19 @@ class Deployed:
 
         Raises:
             ExportError: It cannot be converted.
+            ModelError: Its operations cannot be counted.
         """
         if not self._wanted or self._recall():
             return
+        rows, where = first_rows(model, self._data), f"model {self._experiment.model.name}"
         if not model.built:
             with distribution.scope(self._experiment):
-                try_input(model, first_rows(model, self._data), where=f"model {self._experiment.model.name}")
+                try_input(model, rows, where=where)
         if PARAMETERS in self._wanted:
             self.metrics[PARAMETERS] = float(parameters_of(model))
+        if FLOPS in self._wanted and not self.refused:
+            with distribution.scope(self._experiment):
+                self.metrics[FLOPS] = float(flops_of(model, rows, where))
         if self._wanted & {SIZE, LATENCY} and not self.refused:
             self.metrics |= {
                 name: value for name, value in self._of_file(model).items() if name in self._wanted

@@ -13,8 +13,8 @@ import keras_tuner
 import numpy as np
 
 from hpsearch.datasets import load_data
-from hpsearch.datasets.data import Data
-from hpsearch.deploy_metrics import BEFORE_TRAINING, epoch_objectives
+from hpsearch.datasets.data import Data, Split
+from hpsearch.deploy_metrics import BEFORE_TRAINING, FLOPS, epoch_objectives, wanted
 from hpsearch.errors import ModelError, ObjectiveError, SpaceError, did_you_mean, fault
 from hpsearch.experiment import Experiment
 from hpsearch.files import write_text
@@ -25,6 +25,7 @@ from hpsearch.training.compatibility import first_rows, try_input, try_step
 from hpsearch.training.deployed import score_names
 from hpsearch.training.explore import explore
 from hpsearch.training.fit import training_data
+from hpsearch.training.flops import flops_of
 from hpsearch.training.hyperparameters import overridden
 from hpsearch.training.mirrored import distributed
 from hpsearch.training.outputs import metric_names
@@ -59,6 +60,7 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
     batch = first_rows(model, training_data(experiment, prepared, data, seed=seed).data)
     with distribution.scope(experiment):  # where a model may make its variables
         outputs = try_input(model, batch, where=where)
+        flops = _flops(experiment, model, batch, where)
     if "h5" in experiment.export.formats:
         check_fits(model, ModelError)
     parameters = model.count_params()
@@ -77,7 +79,18 @@ def probe(experiment: Experiment, job: Probe) -> ProbeResult:
         parameters=int(parameters),
         versions=_versions(),
         of_deployment=(*BEFORE_TRAINING, *score_names(data)),
+        flops=flops,
     )
+
+
+def _flops(experiment: Experiment, model: keras.Model, batch: Split, where: str) -> int | None:
+    """Returns the operations of a row; that they cannot be counted matters where they are asked for."""
+    try:
+        return flops_of(model, batch, where)
+    except ModelError:
+        if FLOPS in wanted(experiment):
+            raise
+        return None
 
 
 def _check_monitors(callbacks: Iterable[keras.callbacks.Callback], metrics: Sequence[str]) -> None:

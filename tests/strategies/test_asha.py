@@ -86,7 +86,12 @@ def test_the_last_survivor_trains_to_its_end_so_that_there_is_a_model():
 
 
 @pytest.mark.parametrize(
-    ("budget", "why"), [({"total_epochs": 60}, End.EPOCHS), ({"timeout_s": 60.0}, End.TIME)]
+    ("budget", "why"),
+    [
+        ({"total_epochs": 60}, End.EPOCHS),
+        ({"timeout_s": 60.0}, End.TIME),
+        ({"total_compute_s": 60.0}, End.COMPUTE),
+    ],
 )
 def test_a_spent_budget_promotes_nobody_once_there_is_a_model(budget, why):
     search, end = simulate(**budget)

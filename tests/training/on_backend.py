@@ -14,10 +14,14 @@ from hpsearch.errors import ExperimentError, ModelError
 from hpsearch.experiment import Experiment
 from hpsearch.jobs import perform
 from hpsearch.models import names
+from hpsearch.testing.models import at_largest
 from hpsearch.testing.trials import FakeDriver, overlapping, small
 from hpsearch.training import runtime
+from hpsearch.training.compatibility import first_rows, try_input
 from hpsearch.training.evaluate import evaluate
+from hpsearch.training.flops import flops_of
 from hpsearch.training.hyperparameters import overridden
+from hpsearch.training.prepare import prepare
 from hpsearch.training.probe import probe
 from hpsearch.training.run import run_trial
 from hpsearch.trial import (
@@ -116,6 +120,34 @@ def test_a_built_in_model_trains(name, tmp_path):
     assert isinstance(result, Result), result
     model = keras.saving.load_model(tmp_path / "model.keras")
     assert model.count_params() > 0
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="it has a counter of its own")
+@pytest.mark.parametrize("name", names())
+def test_operations_are_those_that_torch_counts(name):
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    entry = _entry(name)
+    wanted = Experiment(
+        name="t",
+        model=entry.model,
+        data=entry.dataset() if callable(entry.dataset) else entry.dataset,
+        objective="val_loss",
+        search={"space": entry.space},
+    )
+    data = load_data(wanted.data)
+    choices = [lambda parameter: parameter.default, at_largest]
+    for choose in choices:
+        model = prepare(wanted, data, lambda each, c=choose: c(overridden(wanted, each)), seed=1).model
+        rows = first_rows(model, data)
+        for (
+            layer
+        ) in model._flatten_layers():  # in its own loop Keras runs the first step twice, to see a shape
+            layer.unroll, layer.mask_zero = True, False
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            try_input(model, rows, where="model")
+        assert flops_of(model, rows, "model") == counter.get_total_flops() / len(rows) > 0
 
 
 def _entry(name):

@@ -19,6 +19,8 @@ FEW = [
     "tests/training/on_backend.py::test_tensorflow_exports_the_model_and_agrees[float32-tflite]",
     "tests/training/on_backend.py::test_a_built_in_model_trains[attention]",
     "tests/training/on_backend.py::test_a_built_in_model_trains[cnn]",
+    "tests/training/on_backend.py::test_operations_are_those_that_torch_counts",
+    "tests/training/test_flops.py",
     "tests/training/on_backend.py::test_memory_that_runs_out",
     "tests/training/on_backend.py::test_another_backend_is_not_to_be_had",
     "tests/training/on_backend.py::test_a_stateful_model_is_refused_by_name",
@@ -44,6 +46,7 @@ ALL = [
     ),
     "tests/training/test_measure.py::test_forward_needs_no_compilation",
     "tests/training/test_schedules.py::TestTraining",
+    "tests/training/test_flops.py",
 ]
 TESTS = {
     "jax": [

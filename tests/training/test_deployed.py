@@ -14,6 +14,23 @@ from hpsearch.training.run import run_trial
 from hpsearch.trial import ExportResult, Failure, FailureKind, Probe, Result, TrialSpec
 
 PARAMETERS = 4 * 8 + 8 + 8 * 3 + 3
+FLOPS = 2 * (4 * 8 + 8 * 3)
+
+
+def unknown(hp):
+    """A model with a layer that multiplies by itself."""
+    import keras
+
+    class Product(keras.layers.Layer):
+        def build(self, shape):
+            self.kernel = self.add_weight(shape=(shape[-1], 3))
+
+        def call(self, x):
+            return keras.ops.softmax(keras.ops.matmul(x, self.kernel))
+
+    model = keras.Sequential([keras.Input((4,)), Product()])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
 
 
 def make(*constraints, objective="val_accuracy", **changes):
@@ -62,6 +79,7 @@ def test_a_probe_names_the_metrics_there_can_be(tmp_path):
 
     assert names(make()) == (
         "parameters",
+        "flops",
         "tflite_size_kib",
         "tflite_latency_ms",
         "tflite_accuracy",
@@ -86,11 +104,23 @@ def test_a_model_with_too_many_parameters_is_not_trained_nor_converted(tmp_path)
     assert again == result  # told, not built
 
 
+def test_a_model_with_too_many_operations_is_not_trained_nor_converted(tmp_path):
+    convert = Converter()
+    experiment = make("flops <= 100", "tflite_size_kib <= 1", objective=["val_accuracy", "flops"])
+    result = run_trial(experiment, spec(tmp_path), FakeDriver(), convert)
+    assert (result.metrics, result.broken) == ({"flops": FLOPS}, ("flops <= 100",))
+    assert not convert.jobs
+    failure = run_trial(make("flops <= 1", model=unknown), spec(tmp_path / "unknown"), FakeDriver())
+    assert "`flops` cannot be counted" in failure.cause
+
+
 def test_a_trial_that_meets_its_constraints_is_trained_as_it_would_be_without(tmp_path):
     plain = run_trial(make(), spec(tmp_path / "plain"), FakeDriver())
-    experiment = make(f"parameters <= {PARAMETERS}", "tflite_size_kib <= 2", "val_accuracy >= 0.99")
+    limits = (f"parameters <= {PARAMETERS}", f"flops <= {FLOPS}", "tflite_size_kib <= 2")
+    experiment = make(*limits, "val_accuracy >= 0.99")
     result = run_trial(experiment, spec(tmp_path / "limited"), FakeDriver(), Converter())
-    assert result.metrics == {**plain.metrics, "parameters": PARAMETERS, "tflite_size_kib": 2.0}
+    known = {"parameters": PARAMETERS, "flops": FLOPS, "tflite_size_kib": 2.0}
+    assert result.metrics == {**plain.metrics, **known}
     assert result.constraints[f"parameters <= {PARAMETERS}"] == 0.0
     assert result.broken == ("val_accuracy >= 0.99",)
     assert (result.pruned, result.epochs) == (False, 2)
