@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpsearch.legs import begin_leg, end_leg
+from hpsearch.legs import Reached, begin_leg, end_leg
 from hpsearch.plan import End
 from hpsearch.space import Parameter, Space
 from hpsearch.standing import Clock, Standing
@@ -111,7 +111,7 @@ def test_the_time_of_attempts_and_legs_is_counted_once():
     begin_leg(trial, 1)
     clock.add(trial)
     assert (clock.computed_s(), clock.searched_s()) == (2.0, 2.0)
-    end_leg(trial, {}, 0.5, (2.0, 5.0))  # pauses
+    end_leg(trial, {}, Reached((0.5,)), (2.0, 5.0))  # pauses
     clock.add(trial)
     assert (clock.computed_s(), clock.searched_s()) == (5.0, 5.0)
     begin_leg(trial, 3)
