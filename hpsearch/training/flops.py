@@ -1,9 +1,9 @@
 """Floating point operations of a model's forward pass, the same on every backend.
 
 Counted are products of matrices, and convolutions, which are such products: dense, convolutional, recurrent
-(every step) and attention layers (`products.py`). A multiplication and the addition after it are two.
-Biases, activations, normalisation, pooling, element-wise sums and embeddings are not counted: converters
-merge most of them into the products. PyTorch's `FlopCounterMode` counts the same.
+(every step) and attention layers (`products.py`). A multiplication and the addition after it are two. Biases,
+activations, normalisation, pooling, element-wise sums and embeddings are not counted: converters merge many
+of them into the products. PyTorch's `FlopCounterMode` counts the same.
 
 TensorFlow's profiler counts a loop's body once, however often it runs; XLA's estimate depends on what it
 fused. So this watches a call of the model: what a layer receives and returns says how often it uses its

@@ -159,14 +159,15 @@ def _attention(call: Call) -> int:
     query, value = map(_shape, call.first[:2])
     additive = call.layer.score_mode == "concat" or isinstance(call.layer, layers.AdditiveAttention)
     scored = 0 if additive else query[-1]  # additive scores are no product
-    return prod(query[:-1]) * int(value[-2] * (scored + value[-1]))
+    return prod(query[:-1]) * value[-2] * (scored + value[-1])
 
 
 def _multi_head(call: Call) -> int:
     """Counts scores and sums; the projections are layers of their own."""
     layer, query, value = call.layer, _shape(call.given["query"]), _shape(call.given["value"])
-    attended: int = prod(value[axis] for axis in layer.attention_axes)
-    return prod(query[:-1]) * attended * int(layer.num_heads * (layer.key_dim + layer.value_dim))
+    attended = prod([value[int(axis)] for axis in layer.attention_axes])
+    width = int(layer.num_heads * (layer.key_dim + layer.value_dim))
+    return prod(query[:-1]) * attended * width
 
 
 def _grouped_query(call: Call) -> int:
