@@ -120,9 +120,9 @@ class Search:
 
         self.toy = toy
         self.objectives = objectives
-        directions: tuple[Literal["minimize"], ...] = ("minimize",) * objectives
+        directions: list[Literal["minimize", "maximize"]] = ["minimize"] * objectives
         self.strategy: Strategy = strategies.create(
-            section, Context(toy.space, directions, seed=seed, epochs=EPOCHS)
+            section, Context(toy.space, tuple(directions), seed=seed, epochs=EPOCHS)
         )
         self.study: Study = optuna.create_study(
             study_name="contract",
