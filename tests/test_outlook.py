@@ -106,7 +106,7 @@ def test_points_are_the_same_each_time(found):
 def test_the_tightest_budget_says_how_long_a_search_takes(budget, expected_s):
     report = SimpleNamespace(space=Space((Parameter("rate", "float", 0.1, low=0.1, high=1.0),)))
     wanted = experiment(small, search=budget)
-    assert outlook._search_s(wanted, report, outlook.Pace(2.0, 2.0), slots=2) == expected_s
+    assert outlook.longest_s(wanted, report, outlook.Pace(2.0, 2.0), 2) == expected_s
 
 
 def test_an_epoch_that_takes_too_long_is_said(monkeypatch):

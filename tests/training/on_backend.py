@@ -14,7 +14,6 @@ from hpsearch.errors import ExperimentError, ModelError
 from hpsearch.experiment import Experiment
 from hpsearch.jobs import perform
 from hpsearch.models import names
-from hpsearch.testing.models import at_largest
 from hpsearch.testing.trials import FakeDriver, overlapping, small
 from hpsearch.training import runtime
 from hpsearch.training.compatibility import first_rows, try_input
@@ -128,6 +127,8 @@ def test_operations_are_those_that_torch_counts(name, monkeypatch):
     """Loops are unrolled: else Keras runs the first step twice, to see a shape. With masks it cannot."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
+
+    from hpsearch.testing.models import at_largest  # imports TensorFlow, which the first test does not have
 
     entry = _entry(name)
     wanted = Experiment(
