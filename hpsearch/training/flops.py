@@ -71,11 +71,16 @@ class _Counter:
 
     def note(self, operation: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         """Takes in a call of a layer; those that it calls are noted by themselves."""
-        rule = rule_of(operation)
-        if rule is not None:
-            given = inspect.signature(operation.call).bind_partial(*args, **kwargs).arguments
-            self.flops += rule(Call(operation, given, output))
-        elif may_multiply(operation):
+        rule, known = rule_of(operation), True
+        if rule is None:
+            known = not may_multiply(operation)
+        else:
+            try:
+                given = inspect.signature(operation.call).bind_partial(*args, **kwargs).arguments
+                self.flops += rule(Call(operation, given, output))
+            except Exception:  # a subclass with a call of its own, to which the rule does not apply
+                known = False
+        if not known:
             self.unknown[operation.name] = type(operation).__name__
 
 

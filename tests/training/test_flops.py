@@ -152,6 +152,33 @@ def test_layers_of_ones_own():
             of(model, (5, 4))
 
 
+class Named(layers.Attention):
+    """Takes a dictionary, which the rule of its parent knows nothing of."""
+
+    def build(self, input_shape):
+        super().build([input_shape["query"], input_shape["value"]])
+
+    def call(self, inputs):
+        return super().call([inputs["query"], inputs["value"]])
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+
+class Attending(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.layer = Named(name="mine")
+
+    def call(self, x):
+        return self.layer({"query": x, "value": x})
+
+
+def test_a_subclass_that_the_rule_does_not_fit_costs_nothing_but_the_count():
+    with pytest.raises(ModelError, match=r"cannot be counted.*`mine` \(Named\)"):
+        counted(Attending(), STEPS)
+
+
 def test_the_model_stays_as_it_was():
     class Noise(layers.Layer):
         def __init__(self):
