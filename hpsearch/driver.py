@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.deploy_metrics import rung_metrics
@@ -213,7 +212,7 @@ class Search:
         folder = self._plan.folder.trial(trial.number)
         patiently(lambda: folder.mkdir(parents=True, exist_ok=True), self._listener.on_full_disk)
         self._running[trial.number] = Running(trial, spec, self._now_s(), waiting.reported, waiting.alone)
-        log = str(self._log(trial.number))
+        log = str(self._plan.folder.log(trial.number))
         self._executor.submit(trial.number, spec, log=log, timeout_s=self._plan.trial_timeout_s)
 
     def _handle(self, event: Event) -> None:
@@ -355,7 +354,7 @@ class Search:
         self._clock.add(frozen)
         log_best(self._standing, self._metrics, self._tracker)
         self._listener.on_trial_finished(trial, self._standing.best)
-        stop_if_hopeless(self._standing, trial, self._plan, self._log(trial.number))
+        stop_if_hopeless(self._standing, trial, self._plan, self._plan.folder.log(trial.number))
 
     def _policy(self, running: Running, failure: Failure) -> Policy:
         number = running.spec.number
@@ -380,12 +379,9 @@ class Search:
         self._waiting.append(Waiting(running.trial, running.reported, alone))
         told = f"{failure.kind}: {failure.cause}"
         how = "alone, when the others have ended" if alone else "with the same values"
-        with suppress(OSError), open(self._log(number), "a", encoding="utf-8") as log:
+        with suppress(OSError), open(self._plan.folder.log(number), "a", encoding="utf-8") as log:
             log.write(f"hpsearch: attempt {running.spec.attempt} ended ({told}); it runs again {how}.\n")
         self._listener.on_message(f"trial {number} runs again, {how}: {told}")
-
-    def _log(self, number: int) -> Path:
-        return self._plan.folder.trial(number) / "log.txt"
 
     def _abandon(self) -> None:
         """Leaves the running trials for the next run of this search: in the study they stay RUNNING."""

@@ -72,6 +72,10 @@ class StudyFolder:
         """Folder of one trial."""
         return self.path / "trials" / f"{number:04d}"
 
+    def log(self, number: int) -> Path:
+        """What one trial writes to standard output and error."""
+        return self.trial(number) / "log.txt"
+
     def model(self, number: int) -> Path:
         """The model of one trial's best epoch."""
         return self.trial(number) / MODEL_FILE

@@ -21,7 +21,6 @@ from hpsearch.writing import duration, number
 if TYPE_CHECKING:
     from hpsearch.trial_view import TrialView
 
-LOG = "log.txt"
 POLL_S = 0.3
 TAIL_LINES = 30
 """Of the log of a trial that failed; `logs` prints all of it."""
@@ -68,8 +67,9 @@ def show(which: int, name: str | None, workdir: Path | None, *, as_json: bool) -
         means = {name: f"{number(value)}{errors.get(name, '')}" for name, value in trial.metrics.items()}
         console.print(tables.parts(trial, study.objectives))
         _values(console, f"mean over {described(trial.parts)}", means)
-    if trial.failure is not None and (folder / LOG).is_file():
-        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+    log = study.files.log(which)
+    if trial.failure is not None and log.is_file():
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         console.print(Text("\n".join(lines[-TAIL_LINES:])))
 
 
@@ -87,7 +87,7 @@ def logs(which: int, name: str | None, workdir: Path | None, *, follow: bool) ->
     """
     study = open_study(name, workdir)
     find(study, which)
-    file = study.files.trial(which) / LOG
+    file = study.files.log(which)
     if not file.is_file():
         raise StudyError(
             fault(f"study {study.name}", f"trial {which} has written no log", expected=str(file))
