@@ -92,13 +92,15 @@ class Clock:
         self._spans: list[tuple[float, float]] = []
         """Disjoint, in order."""
         self._covered_s = 0.0
-        self._computed_s: dict[int, float] = {}
-        """By trial."""
+        self._of_trial_s: dict[int, float] = {}
+        self._computed_s = 0.0
 
     def add(self, trial: FrozenTrial | Trial) -> None:
         """Takes in what a trial ran so far: its attempts, its legs. Telling it again adds what is new."""
         spans = spans_of(trial)
-        self._computed_s[trial.number] = sum(end_s - start_s for start_s, end_s in spans)
+        ran_s = sum(end_s - start_s for start_s, end_s in spans)
+        self._computed_s += ran_s - self._of_trial_s.get(trial.number, 0.0)
+        self._of_trial_s[trial.number] = ran_s
         for start_s, end_s in spans:
             self._cover(start_s, end_s)
 
@@ -134,7 +136,7 @@ class Clock:
             running_since_s: When each of the trials that run now began. Default: none runs.
         """
         running_s = sum(max(0.0, self._now_s() - since_s) for since_s in running_since_s)
-        return sum(self._computed_s.values()) + running_s
+        return self._computed_s + running_s
 
 
 def spans_of(trial: FrozenTrial | Trial) -> tuple[Span, ...]:

@@ -204,7 +204,7 @@ class Halving:
         """Returns the trials that have reached a rung, best first; of equals the earlier."""
         reached = {number: leg.reached[rung] for number, leg in sorted(legs.items()) if rung in leg.reached}
         broken = [number for number, each in reached.items() if each.violation]
-        within = [number for number in reached if number not in set(broken)]
+        within = [number for number, each in reached.items() if not each.violation]
         costs = np.array([self._costs(reached[number]) for number in within])
         promoted = np.array([not _waits(legs[number], rung) for number in within])
         order = best_first(costs, promoted) if within else ()
