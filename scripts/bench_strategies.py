@@ -65,23 +65,28 @@ def bench(task):
     return lcbench.LCBench(surrogate(), task)
 
 
+def simulated(name, task, trainings, **more):
+    """Returns a search that has not begun, of a budget in full trainings."""
+    curves = bench(task)
+    return SimulatedSearch(
+        curves,
+        curves.space,
+        STRATEGIES[name],
+        metric=lcbench.METRIC,
+        epochs=lcbench.EPOCHS,
+        total_epochs=trainings * lcbench.EPOCHS,
+        **more,
+    )
+
+
 def regrets(name, task, seed, slots, trainings, objectives):
     """Runs one search; returns its regret at each budget, and seconds."""
     began_s = time.perf_counter()
     curves = bench(task)
     if name in PLAIN:
         return plain(name, curves, seed, trainings), time.perf_counter() - began_s
-    search = SimulatedSearch(
-        curves,
-        curves.space,
-        STRATEGIES[name],
-        metric=lcbench.METRIC,
-        epochs=lcbench.EPOCHS,
-        others={lcbench.COST: "minimize"} if objectives == 2 else {},
-        total_epochs=max(trainings) * lcbench.EPOCHS,
-        seed=seed,
-        slots=slots,
-    )
+    others = {lcbench.COST: "minimize"} if objectives == 2 else {}
+    search = simulated(name, task, max(trainings), others=others, seed=seed, slots=slots)
     search.run()
     trials = search.study.get_trials(deepcopy=False)
     costs = [budget * lcbench.EPOCHS for budget in trainings]
@@ -105,22 +110,11 @@ def front_at(search, trials, cost):
 
 def ended(name, task, seed, slots, most, min_improvement):
     """Runs one search until it expects little; returns whether it did, its full trainings, and its regret."""
-    curves = bench(task)
-    search = SimulatedSearch(
-        curves,
-        curves.space,
-        STRATEGIES[name],
-        metric=lcbench.METRIC,
-        epochs=lcbench.EPOCHS,
-        total_epochs=most * lcbench.EPOCHS,
-        min_improvement=min_improvement,
-        seed=seed,
-        slots=slots,
-    )
+    search = simulated(name, task, most, min_improvement=min_improvement, seed=seed, slots=slots)
     expects_little = search.run() is End.IMPROVEMENT
     cost = search.moments[-1].cost
     best = search.study.get_trials(deepcopy=False)[search.best_at(cost).trial]
-    return expects_little, cost / lcbench.EPOCHS, curves.regret(best.params)
+    return expects_little, cost / lcbench.EPOCHS, bench(task).regret(best.params)
 
 
 def plain(name, curves, seed, trainings):

@@ -14,7 +14,7 @@ def curves():
     return lcbench.LCBench(lcbench.Surrogate(lcbench.folder()), "3945")
 
 
-def regret(curves, strategy, trainings):
+def played(curves, strategy, trainings, **more):
     search = SimulatedSearch(
         curves,
         curves.space,
@@ -22,8 +22,14 @@ def regret(curves, strategy, trainings):
         metric=lcbench.METRIC,
         epochs=lcbench.EPOCHS,
         total_epochs=trainings * lcbench.EPOCHS,
+        **more,
     )
     search.run()
+    return search
+
+
+def regret(curves, strategy, trainings):
+    search = played(curves, strategy, trainings)
     trial = search.study.get_trials()[search.best_at(trainings * lcbench.EPOCHS).trial]
     assert all(
         parameter.contains(each.params[parameter.name])
@@ -34,16 +40,7 @@ def regret(curves, strategy, trainings):
 
 
 def front_regret(curves, strategy, trainings):
-    search = SimulatedSearch(
-        curves,
-        curves.space,
-        strategy,
-        metric=lcbench.METRIC,
-        epochs=lcbench.EPOCHS,
-        others={lcbench.COST: "minimize"},
-        total_epochs=trainings * lcbench.EPOCHS,
-    )
-    search.run()
+    search = played(curves, strategy, trainings, others={lcbench.COST: "minimize"})
     return curves.front_regret([trial.params for trial in search.study.best_trials])
 
 
