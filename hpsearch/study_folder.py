@@ -68,6 +68,11 @@ class StudyFolder:
         """The page of the report; its pictures are beside it."""
         return self.path / "report" / "report.html"
 
+    def report_files(self) -> list[str]:
+        """Returns the report's page and its pictures; none if there is no report."""
+        page = self.report
+        return [str(page), *map(str, sorted(page.parent.glob("*.png")))] if page.is_file() else []
+
     def trial(self, number: int) -> Path:
         """Folder of one trial."""
         return self.path / "trials" / f"{number:04d}"

@@ -64,6 +64,7 @@ def sync(study: Study, *, uri: str | None = None) -> SyncReport:
             if not trial.finished:
                 tracker.interrupt_trial(trial.number)
         version = champion.register(study, folder, tracker)
+        tracker.log_files(folder.report_files())
         tracker.finish_study(interrupted=state != "finished")
         unsent = tuple(tracker.close())
     there = sum(trial.finished for trial in study.trials) - len(missing)

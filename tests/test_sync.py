@@ -146,6 +146,21 @@ def test_to_another_store(here, template, capsys):
     assert _held("other.db")[0].keys() == {None, 0, 1, 2, 3}
 
 
+def test_the_report_is_sent(here, template):
+    from mlflow import MlflowClient
+
+    study = hpsearch.open_study("small")
+    study.files.report.parent.mkdir()
+    for name in ("report.html", "history.png"):
+        (study.files.report.parent / name).write_text("seen")
+    shutil.copy(template, "mlflow.db")
+    assert hpsearch.sync(study).unsent == ()
+    client = MlflowClient(f"sqlite:///{here}/mlflow.db")
+    [run] = client.search_runs(["1"], "tags.`hpsearch.kind` = 'study'")
+    sent = {item.path for item in client.list_artifacts(run.info.run_id, "report")}
+    assert sent == {"report/report.html", "report/history.png"}
+
+
 def test_a_store_that_does_not_answer_is_exit_code_1(here, capsys):
     assert call(["sync", "--uri", "http://127.0.0.1:9"]) == 1
     assert "tracking.uri: http://127.0.0.1:9 cannot be reached" in capsys.readouterr().err

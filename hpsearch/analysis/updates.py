@@ -88,8 +88,8 @@ class ReportUpdates(Listener):
                 process.kill()
                 process.wait()
             return None
-        page = self._study.report
-        if process.returncode != 0 or not page.is_file():
+        files = self._study.report_files()
+        if process.returncode != 0 or not files:
             return None
-        self._tracker.log_files([str(page), *map(str, sorted(page.parent.glob("*.png")))])
-        return page
+        self._tracker.log_files(files)
+        return self._study.report
