@@ -26,6 +26,32 @@ def compiled_with(model: keras.Model) -> dict[str, Any]:
     return config
 
 
+def complete_config(made: Any) -> None:
+    """Has a loss or metric of Keras's put all of its arguments into its config.
+
+    Keras 3.15 leaves out `Huber`'s `delta`, and the `axis` of some: a model that is loaded would measure
+    something else than the one that was saved.
+    """
+    arguments = getattr(made, "_fn_kwargs", None)
+    if not arguments:
+        return
+    config, known = made.get_config(), signature(type(made)).parameters
+    left_out = {name: value for name, value in arguments.items() if name in known and name not in config}
+    if left_out:
+        made.get_config = lambda: {**config, **left_out}
+
+
+def complete_configs(model: keras.Model) -> None:
+    """Has what a model was compiled with be saved as it is; see `complete_config`."""
+    import keras
+
+    if getattr(model, "_compile_config", None) is None:  # compiled in a way of its own
+        return
+    compiled = compiled_with(model)
+    for made in keras.tree.flatten([compiled[name] for name in ("loss", "metrics", "weighted_metrics")]):
+        complete_config(made)
+
+
 def compiles_its_own_way(model: keras.Model) -> bool:
     """Whether a model's class has a `compile` without `optimizer`, so that Keras's cannot stand in for it."""
     import keras

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from hpsearch.errors import ModelError, did_you_mean, fault
-from hpsearch.models.compiled import compiled_with
+from hpsearch.models.compiled import compiled_with, complete_config
 from hpsearch.references import summary
 
 _SHORT = {
@@ -68,9 +68,7 @@ def make_loss(written: str | Mapping[str, Any], where: str = "loss") -> Any:
                 received=summary(failure),
             )
         ) from failure
-    # Keras 3.15 leaves Huber's `delta` and others out; a loaded model would measure another loss.
-    config = {**loss.get_config(), **arguments}
-    loss.get_config = lambda: config
+    complete_config(loss)
     return loss
 
 

@@ -13,6 +13,7 @@ import keras_tuner
 
 from hpsearch.errors import HpsearchError, ModelError, fault
 from hpsearch.models import load_hypermodel
+from hpsearch.models.compiled import complete_configs
 from hpsearch.models.frozen import freeze
 from hpsearch.models.stateful import fixed_batch
 from hpsearch.references import summary
@@ -130,6 +131,7 @@ def prepare(
     if model.compiled:
         with distribution.scope(experiment):
             apply_settings(model, experiment.training, given, declared=declared, pace=pace)
+        complete_configs(model)
     return Prepared(
         model=model,
         hypermodel=hypermodel,

@@ -74,6 +74,22 @@ def test_every_loss_is_kerass_also_in_a_saved_model(name, tmp_path):
     assert measured(loaded, X, Y["digit"]) == pytest.approx(expected, rel=1e-6)
 
 
+def test_what_a_model_compiled_with_itself_is_saved_whole(tmp_path):
+    def build(hp):
+        model = net("mse")
+        metrics = [keras.metrics.CosineSimilarity(axis=0), keras.metrics.Precision(top_k=2)]
+        model.compile("sgd", keras.losses.Huber(0.01), metrics=metrics, weighted_metrics=["mae"])
+        return model
+
+    model = prepared(build)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    weights = np.arange(60) / 60.0
+    expected = model.evaluate(X, Y["digit"], sample_weight=weights, verbose=0, return_dict=True)
+    found = loaded.evaluate(X, Y["digit"], sample_weight=weights, verbose=0, return_dict=True)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_loss_by_output_leaves_the_others():
     compiled = ["categorical_crossentropy", "mse", "binary_crossentropy"]
     built = (lambda hp: heads(compiled), lambda hp: heads(dict(zip(("digit", "size", "odd"), compiled))))  # noqa: B905
