@@ -10,6 +10,7 @@ from hpsearch.testing.data import tiny_classification, tiny_regression
 from hpsearch.training.hyperparameters import at_defaults
 from hpsearch.training.prepare import prepare
 from hpsearch.training.probe import probe
+from hpsearch.training.reuse import fingerprint
 from hpsearch.trial import Probe
 
 RNG = np.random.default_rng(0)
@@ -88,6 +89,17 @@ def test_what_a_model_compiled_with_itself_is_saved_whole(tmp_path):
     expected = model.evaluate(X, Y["digit"], sample_weight=weights, verbose=0, return_dict=True)
     found = loaded.evaluate(X, Y["digit"], sample_weight=weights, verbose=0, return_dict=True)
     assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_losses_that_differ_have_no_graph_in_common():
+    def build(delta):
+        model = net("mse")
+        model.compile("sgd", keras.losses.Huber(delta))
+        return model
+
+    found = [fingerprint(prepared(lambda hp, delta=delta: build(delta))) for delta in (0.1, 5.0, 5.0)]
+    assert found[0] != found[1] == found[2]
+    assert None not in found
 
 
 def test_a_loss_by_output_leaves_the_others():
