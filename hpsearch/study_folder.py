@@ -8,6 +8,7 @@
     preflight.json     what was found out about the space and the export while the search ran
     champion.json      the trial that was selected, its test metrics and exported files
     champion/          what the test evaluation wrote; the exported files
+    deployed/          size and speed of files of one structure, for trials that are to be deployed
     trials/0007/       what one trial needs to go on, and what it left
 """
 
@@ -62,6 +63,11 @@ class StudyFolder:
     def champion(self) -> Path:
         """Folder of the test evaluation and the exported files."""
         return self.path / "champion"
+
+    @property
+    def deployed(self) -> Path:
+        """Folder of the size and speed of files, by their structure."""
+        return self.path / "deployed"
 
     @property
     def report(self) -> Path:
@@ -150,6 +156,11 @@ class StudyFolder:
         except BlockingIOError:
             return True
         return False
+
+
+def study_of(trial: Path) -> StudyFolder:
+    """Returns the study that a trial's folder belongs to."""
+    return StudyFolder(trial.parents[1])
 
 
 def find_study(name: str | None, workdir: Path) -> StudyFolder:

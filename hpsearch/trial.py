@@ -312,11 +312,14 @@ class Speed:
     latencies: tuple[Latency, ...]
     memory_kib: int | None = None
     """By how much the interpreter, the file in it and its calls raised the process's peak."""
+    structure: str | None = None
+    """Digest of what the file computes but for what was learned: another one with the same is as fast."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Makes it of what `dataclasses.asdict` made of it, also after a detour over JSON."""
-        return cls(tuple(Latency(**each) for each in values["latencies"]), values["memory_kib"])
+        latencies = tuple(Latency(**each) for each in values["latencies"])
+        return cls(latencies, values["memory_kib"], values.get("structure"))
 
     @property
     def default(self) -> Latency:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hpsearch.export.formats import Attempt, Format
 from hpsearch.export.litert import SUFFIX
 from hpsearch.export.samples import Array, Arrays
 from hpsearch.export.signature import Tensor
+from hpsearch.export.structure import structure_of
 from hpsearch.trial import Export, Speed
 
 
@@ -38,7 +40,8 @@ def open_file(file: Path, endpoint: Endpoint) -> Runner:  # noqa: ARG001
 def measure(file: Path, inputs: Arrays) -> Speed | None:
     """Measures a file's latency and memory on one batch of real numbers; see `latency.measure`."""
     runner = Runner(file)
-    return latency.measure(file, runner.encode(inputs))
+    speed = latency.measure(file, runner.encode(inputs))
+    return None if speed is None else replace(speed, structure=structure_of(file))
 
 
 class Runner:

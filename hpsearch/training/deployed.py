@@ -26,6 +26,7 @@ from hpsearch.constraints import constraints_of, require, violations
 from hpsearch.deploy_metrics import FLOPS, LATENCY, OF_FILE, PARAMETERS, SIZE, wanted
 from hpsearch.errors import ExportError, fault
 from hpsearch.files import write_text
+from hpsearch.study_folder import study_of
 from hpsearch.training import distribution
 from hpsearch.training.compatibility import first_rows, try_input
 from hpsearch.training.flops import flops_of
@@ -208,7 +209,11 @@ class Deployed:
         return True
 
     def _of_file(self, model: keras.Model) -> Mapping[str, float]:
-        """Returns size and speed of the file; of an architecture that was measured before, those."""
+        """Returns size and speed of the file.
+
+        Those of an architecture that this process has measured, or of a file of the same structure that any
+        trial of the study has: else what separates them is noise, and a front full of it.
+        """
         architecture = fingerprint(model)
         form = (self._experiment.tflite_format, self._experiment.export.integer_io)
         key = (*form, self._data.digest, architecture)
@@ -223,11 +228,22 @@ class Deployed:
         found = {SIZE: made.size_bytes / 1024}
         if made.speed is not None:
             found[LATENCY] = made.speed.default.median_ms
+            if made.speed.structure is not None:
+                found = self._first_of(made.speed.structure, found)
         elif LATENCY in self._wanted:
             raise ExportError(fault(self._where, "its speed could not be measured"))
         if architecture is not None:
             _measured[key] = found
         return found
+
+    def _first_of(self, structure: str, found: dict[str, float]) -> dict[str, float]:
+        """Returns what was found of the study's first file of a structure; two at a time may differ."""
+        kept = study_of(self._folder).deployed / f"{structure}.json"
+        try:
+            return dict(json.loads(kept.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            write_text(kept, json.dumps(found))
+            return found
 
     def _job(self, folder: Path, model: Path) -> Export:
         """Returns the job that makes the file, whatever that decides: an untrained model decides nothing."""

@@ -2,16 +2,18 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hpsearch.experiment import Experiment
 from hpsearch.jobs import perform
+from hpsearch.study_folder import StudyFolder
 from hpsearch.testing.trials import FakeDriver, overlapping, small
 from hpsearch.training import deployed
 from hpsearch.training.run import run_trial
-from hpsearch.trial import ExportResult, Failure, FailureKind, Probe, Result, TrialSpec
+from hpsearch.trial import ExportResult, Failure, FailureKind, Latency, Probe, Result, Speed, TrialSpec
 
 PARAMETERS = 4 * 8 + 8 + 8 * 3 + 3
 FLOPS = 2 * (4 * 8 + 8 * 3)
@@ -55,17 +57,19 @@ def spec(tmp_path, **changes):
 class Converter:
     """Answers as if it had converted, and notes what it was asked for."""
 
-    def __init__(self, scores=None, failure=None):
+    def __init__(self, scores=None, failure=None, speed=None):
         self.jobs = []
         self.scores = scores or {}
         self.failure = failure
+        self.speed = speed
 
     def __call__(self, job):
         arrays = {name: dict(np.load(getattr(job, name))) for name in ("samples", "truth", "calibration")}
         self.jobs.append((job, arrays))
         if self.failure is not None:
             return self.failure
-        return ExportResult(job.target, job.format, 2048, 0.0, 0.0, 1.0, 8, scores=self.scores)
+        made = ExportResult(job.target, job.format, 2048, 0.0, 0.0, 1.0, 8, scores=self.scores)
+        return made if self.speed is None else replace(made, speed=self.speed(len(self.jobs)))
 
 
 @pytest.fixture(autouse=True)
@@ -161,6 +165,21 @@ def test_size_is_measured_once_an_architecture(tmp_path):
     assert [len(rows) for rows in arrays["calibration"].values()] == [len(overlapping()[0]) * 3 // 5]
 
 
+def test_a_file_of_the_same_structure_is_as_fast_whoever_measures_it(tmp_path, monkeypatch):
+    def speed(number):
+        return Speed((Latency(1, True, float(number), 9.0),), structure="one" if number < 3 else "another")
+
+    convert, found = Converter(speed=speed), []
+    for number in range(3):
+        monkeypatch.setattr(deployed, "_measured", {})  # of another process
+        folder = StudyFolder(tmp_path).trial(number)
+        result = run_trial(
+            make("tflite_latency_ms <= 9"), spec(folder, number=number), FakeDriver(), convert
+        )
+        found.append(result.metrics["tflite_latency_ms"])
+    assert found == [1.0, 1.0, 3.0]
+
+
 def test_the_file_is_scored_on_validation_rows_and_never_on_test_rows(tmp_path):
     from hpsearch.datasets import load_data
 
@@ -224,8 +243,11 @@ def test_a_real_file_is_measured_and_scored(tmp_path):
         search={"tflite_format": "int8"},
         training={"epochs": 8, "batch_size": 16},
     )
-    result = perform(experiment, spec(tmp_path), FakeDriver())
+    folder = StudyFolder(tmp_path)
+    result = perform(experiment, spec(folder.trial(0)), FakeDriver())
     assert isinstance(result, Result), result
+    (kept,) = folder.deployed.iterdir()
+    assert json.loads(kept.read_text())["tflite_latency_ms"] == result.metrics["tflite_latency_ms"]
     assert 1 < result.metrics["tflite_size_kib"] < 8
     assert 0 < result.metrics["tflite_latency_ms"] < 100
     assert result.metrics["tflite_accuracy"] == pytest.approx(result.metrics["val_accuracy"], abs=0.1)
