@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.analysis.leading import lead_axes, lead_figure
 from hpsearch.files import whole
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ FEWEST = 2
 """Complete trials from which there is something to draw."""
 MOST_PARAMETERS = 12
 """Hyperparameters in one chart, the most important ones."""
+IN_A_ROW = 4
+"""Hyperparameters side by side."""
 DPI = 110
 
 
@@ -34,12 +37,17 @@ class Chart:
     arguments: dict[str, Any]
     size: tuple[float, float] = (7.0, 4.6)
     """Of the picture, in inches."""
+    leads: bool = False
+    """Whether its lines are trials, the best of which are to be seen."""
 
     def figure(self, study: optuna.Study) -> Any:
         """Returns it as a Plotly figure."""
         import optuna.visualization
 
-        return _quietly(getattr(optuna.visualization, self.function), study, **self.arguments)
+        figure = _quietly(getattr(optuna.visualization, self.function), study, **self.arguments)
+        if self.leads:
+            lead_figure(figure, study)
+        return figure
 
     def paint(self, study: optuna.Study, folder: Path) -> Path:
         """Draws it into `<folder>/<name>.png`."""
@@ -51,7 +59,9 @@ class Chart:
 
         target = folder / f"{self.name}.png"
         try:
-            _quietly(getattr(optuna.visualization.matplotlib, self.function), study, **self.arguments)
+            axes = _quietly(getattr(optuna.visualization.matplotlib, self.function), study, **self.arguments)
+            if self.leads:
+                lead_axes(axes, study)
             with whole(target) as path, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about texts that do not fit
                 plt.gcf().set_size_inches(*self.size)
@@ -85,8 +95,11 @@ def charts(study: optuna.Study, importances: dict[str, float]) -> tuple[Chart, .
     tells = "Every trial in order, and the best so far: is the search still improving?"
     found.insert(0, Chart("history", "Optimization history", tells, "plot_optimization_history", leading))
     if single and any(trial.intermediate_values for trial in study.trials):
-        tells = "The objective after each epoch: how soon good trials lead, and which were stopped early."
-        found.append(Chart("learning", "Learning curves", tells, "plot_intermediate_values", {}))
+        tells = (
+            "The objective after each epoch, the best trials in colour. Lines that end early are of pruned "
+            "trials, or of some that no longer improved; what lies far below or above the rest is cut off."
+        )
+        found.append(Chart("learning", "Learning curves", tells, "plot_intermediate_values", {}, leads=True))
     tells = "The share of the complete trials up to each value: where it is steep there are many."
     found.append(Chart("edf", "Distribution of the results", tells, "plot_edf", leading))
     return (*found, *_of_parameters(complete, importances, leading))
@@ -107,14 +120,7 @@ def _of_parameters(
     top = varied[:MOST_PARAMETERS]
     which = f" The {len(top)} most important of {len(varied)}." if len(top) < len(varied) else ""
     found = [
-        Chart(
-            "slice",
-            "Each hyperparameter alone",
-            f"The result by each hyperparameter's value; later trials are darker.{which}",
-            "plot_slice",
-            {"params": top, **leading},
-            (2.6 * len(top) + 1.0, 3.4),
-        ),
+        *_slices(top, leading, which),
         Chart(
             "parallel_coordinate",
             "Trials as lines",
@@ -146,6 +152,20 @@ def _of_parameters(
             ),
         ]
     return tuple(found)
+
+
+def _slices(names: list[str], leading: dict[str, Any], which: str) -> Iterator[Chart]:
+    """Yields as many charts as it takes to have few hyperparameters in each."""
+    parts = [names[start : start + IN_A_ROW] for start in range(0, len(names), IN_A_ROW)]
+    for number, part in enumerate(parts, start=1):
+        yield Chart(
+            "slice" if number == 1 else f"slice_{number}",
+            "Each hyperparameter alone" + (f" ({number} of {len(parts)})" if len(parts) > 1 else ""),
+            f"The result by each hyperparameter's value; later trials are darker.{which}",
+            "plot_slice",
+            {"params": part, **leading},
+            (2.6 * len(part) + 1.0, 3.4),
+        )
 
 
 def _leading(trial: optuna.trial.FrozenTrial) -> float:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.writing import number
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 DRAWS = 1000
 LEVEL = 0.95
+FEWEST_CHANGES = 3
+"""From one epoch to the next, from which one can tell how restless a trial is."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +156,22 @@ def trained_once(study: Study) -> str | None:
         return None
     first, second = ranking[0], ranking[1]
     gap = abs(first.values[0] - second.values[0])
-    return (
-        f"Trial {first.number} is {gap:.4f} ahead of trial {second.number}. Each was trained once, so how "
-        "much of that is chance is not known: `evaluation: {repeats: 3}` shows it."
-    )
+    lead = f"Trial {first.number} is {gap:.4f} ahead of trial {second.number}. Each was trained once"
+    moves = _moves(study, first.number)
+    if moves is not None and moves > gap / 2:
+        return (
+            f"{lead}, and from one epoch to the next trial {first.number} itself moves by {moves:.4f}: so "
+            "small a lead may be chance, which `evaluation: {repeats: 3}` would show."
+        )
+    return f"{lead}, so how much of that is chance is not known: `evaluation: {{repeats: 3}}` shows it."
+
+
+def _moves(study: Study, trial: int) -> float | None:
+    """Returns by how much a trial's objective changes from epoch to epoch, the median over its last third."""
+    stored = next(each for each in study.optuna.get_trials(deepcopy=False) if each.number == trial)
+    values = [value for _, value in sorted(stored.intermediate_values.items())]
+    changes = [abs(after - before) for before, after in pairwise(values)][-(len(values) // 3) :]
+    return median(changes) if len(changes) >= FEWEST_CHANGES else None
 
 
 def selection(study: Study) -> str | None:

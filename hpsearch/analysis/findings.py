@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hpsearch.analysis.tried import outcomes, searched
 from hpsearch.space import Parameter, Space
-from hpsearch.trial import Value
+from hpsearch.trial import TrialState, Value
+from hpsearch.writing import number
 
 if TYPE_CHECKING:
     from hpsearch.study import Study
@@ -21,6 +23,12 @@ MATTERS = 0.05
 """The share of importance from which a hyperparameter is worth searching."""
 FEWEST_EPOCHS = 3
 """Trials of fewer are short on purpose."""
+FEWEST_LATER = 3
+"""Trials after the best, trained to their end, from which it says something that none was better."""
+FEWEST_OTHERS = 3
+"""Trials with other values, trained to their end, from which a value can be told from those."""
+TOGETHER = 0.8
+"""The part of the trials with either of two values that have both, from which they cannot be told apart."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,12 @@ class Finding:
     """Of the importance; None where there were too few trials."""
     best: Value | None
     """The best trial's value; None if it has none."""
+    searched: str
+    """Its range."""
     good: str
     """The values of the best trials."""
+    outcomes: tuple[str, ...]
+    """What became of its values, a line each."""
     advice: str
 
 
@@ -49,6 +61,8 @@ class Findings:
     """Whether the search was still improving."""
     short: str | None
     """That trials were too short, if the best ones were at their best when they ended."""
+    together: str | None
+    """Which values cannot be told apart, as the same trials have them."""
 
 
 def findings(study: Study, importances: Mapping[str, float]) -> Findings | None:
@@ -71,11 +85,23 @@ def findings(study: Study, importances: Mapping[str, float]) -> Findings | None:
     varied = sorted((n for n in names if n not in fixed), key=lambda n: -importances.get(n, 0.0))
     declared = {p.name: p for p in Space.from_json(study.facts.get("space") or "[]").parameters}
     top = best_few(ranking)
+    looked_at = _Trials(study.trials, ranking, top, next(iter(study.objectives.values())))
     found = tuple(
-        _finding(name, importances.get(name) if importances else None, top, declared.get(name))
+        _finding(name, importances.get(name) if importances else None, looked_at, declared.get(name))
         for name in varied
     )
-    return Findings(found, fixed, _progress(study), _short(study, top))
+    return Findings(found, fixed, _progress(study), _short(study, top), _together(varied, ranking, top))
+
+
+@dataclass(frozen=True)
+class _Trials:
+    """Those that hyperparameters are judged by."""
+
+    all: Sequence[TrialView]
+    ranking: Sequence[TrialView]
+    top: Sequence[TrialView]
+    direction: str
+    """Of the first objective."""
 
 
 def best_few(ranking: Sequence[TrialView]) -> Sequence[TrialView]:
@@ -83,40 +109,80 @@ def best_few(ranking: Sequence[TrialView]) -> Sequence[TrialView]:
     return ranking[: max(3, math.ceil(len(ranking) / 10))]
 
 
-def _finding(name: str, share: float | None, top: Sequence[TrialView], declared: Parameter | None) -> Finding:
-    having = [trial.params[name] for trial in top if name in trial.params]
-    best = top[0].params.get(name)
-    return Finding(name, share, best, _good(having), _advice(share, best, having, declared))
+def _finding(name: str, share: float | None, trials: _Trials, declared: Parameter | None) -> Finding:
+    values = [trial.params[name] for trial in trials.all if name in trial.params]
+    having = [trial.params[name] for trial in trials.top if name in trial.params]
+    best = trials.top[0].params.get(name)
+    others = sum(name in t.params and t.params[name] != best for t in trials.ranking)
+    return Finding(
+        name,
+        share,
+        best,
+        searched(declared, values),
+        _good(having, declared),
+        outcomes(name, trials.all, trials.direction),
+        _advice(share, best, having, others, declared),
+    )
 
 
-def _good(values: Sequence[Value]) -> str:
+def _good(values: Sequence[Value], declared: Parameter | None) -> str:
     """Writes the values of the best trials: a range, or how often each occurs."""
     if not values:
         return "not used"
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        low, high = min(map(float, values)), max(map(float, values))
-        return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-    return ", ".join(f"{value} ({count} of {len(values)})" for value, count in Counter(values).most_common())
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if len(set(values)) == 1:
+        return f"{number(values[0])} (all {len(values)})" if len(values) > 1 else number(values[0])
+    if numbers and not (declared and declared.values):
+        return f"{number(min(values))} to {number(max(values))}"
+    return ", ".join(f"{number(v)} ({count} of {len(values)})" for v, count in Counter(values).most_common())
 
 
 def _advice(
-    share: float | None, best: Value | None, having: Sequence[Value], declared: Parameter | None
+    share: float | None, best: Value | None, having: Sequence[Value], others: int, declared: Parameter | None
 ) -> str:
     if best is None:
         return "The best trial does without it."
     edge = _edge(best, declared)
-    if edge is not None and (share is None or share >= MATTERS) and _agree(edge, having, declared):
-        return f"Widen its range: the best values are at the {edge} end."
+    if (
+        declared is not None
+        and edge is not None
+        and (share is None or share >= MATTERS)
+        and _agree(edge, having, declared)
+    ):
+        end = (
+            f"down, below {number(declared.low)}" if edge == "lower" else f"up, above {number(declared.high)}"
+        )
+        return f"Widen its range {end}: the best values are at that end."
     agreed = len(set(having)) == 1 and len(having) > 1
-    if share is None:
-        if agreed:
-            return f"Keep {_written(best)} for now: all of the best trials have it."
+    if share is None and not agreed:
         return "Leave it as it is: the trials are too few to tell."
-    if share < MATTERS:
-        return f"Hardly matters here: fix it, for example at {_written(best)}."
+    if share is not None and share < MATTERS:
+        return f"Hardly matters here: fix it, for example at {number(best)}."
+    if agreed and others < FEWEST_OTHERS:
+        few = {0: "no trial", 1: "only one trial"}.get(others, f"only {others} trials")
+        return (
+            f"Perhaps {number(best)}: all of the best have it, but {few} with another value ran to the end."
+        )
     if agreed:
-        return f"Keep {_written(best)}: all of the best trials have it."
+        return f"Keep {number(best)}{'' if share else ' for now'}: all of the best trials have it."
     return "Matters: search it more closely around these values."
+
+
+def _together(varied: Sequence[str], ranking: Sequence[TrialView], top: Sequence[TrialView]) -> str | None:
+    """Says which of the values that all of the best trials have were hardly ever without one another."""
+    having = {}
+    for name in varied:
+        values = {trial.params.get(name) for trial in top}
+        if len(values) == 1 and len(top) > 1:
+            having[name] = {t.number for t in ranking if t.params.get(name) == top[0].params.get(name)}
+    for with_it in having.values():
+        names = [n for n, each in having.items() if len(each & with_it) >= TOGETHER * len(each | with_it)]
+        if len(names) > 1 and len(with_it) < len(ranking):
+            written = ", ".join(f"{each}={number(top[0].params.get(each))}" for each in names)
+            return (
+                f"{written} were nearly always together: which of them makes the difference cannot be told."
+            )
+    return None
 
 
 def _agree(edge: str, having: Sequence[Value], declared: Parameter | None) -> bool:
@@ -150,29 +216,30 @@ def _progress(study: Study) -> str:
     later = sum(trial.number > best.number for trial in finished)
     if later == 0:
         return "The last trial was the best: the search was still improving, and more trials may help."
+    whole = sum(trial.number > best.number and trial.state is TrialState.COMPLETE for trial in finished)
     share = later / len(finished)
-    if share >= 0.5:
+    if whole < FEWEST_LATER:
+        verdict = "too few to say whether the search has found what there is"
+    elif share >= 0.5:
         verdict = "more trials of this search are unlikely to help much"
     elif share >= 0.25:
         verdict = "the search may have found what there is"
     else:
         verdict = "the search may still improve"
-    return (
-        f"The best trial was number {best.number}; the {later} that began after it were no better: {verdict}."
-    )
+    ran = "" if whole == later else f", of which {whole} ran to their end,"
+    return f"The best trial was number {best.number}; the {later} after it{ran} were no better: {verdict}."
 
 
 def _short(study: Study, top: Sequence[TrialView]) -> str | None:
     """Says if most of the best trials ran all epochs, and were at their best in the last tenth of these."""
     longest = max(trial.epochs for trial in study.trials)
-    late = [trial for trial in top if trial.epochs == longest and (trial.best_epoch or 0) > 0.9 * longest]
+    last = math.ceil(longest / 10)
+    late = [t for t in top if t.epochs == longest and (t.best_epoch or 0) > longest - last]
     if longest < FEWEST_EPOCHS or len(late) * 3 < len(top) * 2:
         return None
+    when = "last epoch" if last == 1 else f"last {last} epochs"
+    which = "All" if len(late) == len(top) else f"{len(late)}"
     return (
-        f"{len(late)} of the best {len(top)} trials were at their best at the end of their {longest} epochs: "
-        "more epochs may help."
+        f"{which} of the best {len(top)} trials were at their best in the {when} of their {longest}: more "
+        "epochs may help."
     )
-
-
-def _written(value: Value) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.analysis import usage
 from hpsearch.analysis.charts import Chart, charts
+from hpsearch.analysis.endings import endings, near_the_best
 from hpsearch.analysis.evidence import (
     Interval,
     flattery,
@@ -34,12 +38,15 @@ from hpsearch.writing import duration, number, score
 
 if TYPE_CHECKING:
     import optuna
+    from markupsafe import Markup
 
     from hpsearch.study import Study
     from hpsearch.trial_view import TrialView
 
 TOP = 20
 TESTS = 24
+SAME = {"test_mean_absolute_error": "test_mae", "test_root_mean_squared_error": "test_rmse"}
+"""Metrics that Keras names otherwise."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,9 @@ def write_report(study: Study, folder: Path | None = None) -> Report:
     drawn = charts(copy, shares)
     write_text(page, _page(study, copy, drawn, found, sentences))
     pictures = tuple(chart.paint(copy, page.parent) for chart in drawn)
+    if folder is None:
+        for earlier in {*page.parent.glob("*.png")} - {*pictures}:
+            earlier.unlink(missing_ok=True)
     return Report(page, pictures, sentences, found)
 
 
@@ -83,7 +93,9 @@ def _page(
 
     intervals = metric_intervals(study)
     text = files("hpsearch.analysis").joinpath("report.html.j2").read_text(encoding="utf-8")
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters["coded"] = _coded
+    template = environment.from_string(text)
     ranking = study.ranking
     feasible = [trial for trial in ranking if trial.feasible]
     mistakes, mistakes_picture = _mistakes(study)
@@ -104,6 +116,11 @@ def _page(
         tests=list(_tests(study, intervals)),
         mistakes=mistakes,
         mistakes_picture=mistakes_picture,
+        alike=_alike(mistakes),
+        weighed=bool(found and found.hyperparameters and found.hyperparameters[0].share is not None),
+        champion=study.champion,
+        takes=_coded(usage.takes(study)),
+        use=usage.code(study),
         exports=[_export(each) for each in (study.champion or {}).get("exports", ())],
         figures=[_figure(chart, copy) for chart in drawn],
         plotly_js=get_plotlyjs() if drawn else "",
@@ -139,7 +156,7 @@ def _counts(study: Study) -> str:
     counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "no trials"
     if study.infeasible:
         counted += f" ({len(study.infeasible)} of them infeasible)"
-    return f"{counted}; {epochs:,} epochs, {duration(spent)} of training in all."
+    return f"{counted}; {epochs:,} epochs; the trials' times add up to {duration(spent)}."
 
 
 def _scores(study: Study, intervals: Mapping[str, Interval]) -> Iterator[dict[str, str]]:
@@ -171,12 +188,19 @@ def _interval(interval: Interval | None) -> str:
 def _sentences(study: Study, found: Findings | None) -> Iterator[str]:
     if found is not None:
         yield found.progress
-        if found.short is not None:
-            yield found.short
     apart = parts_told_apart(study) or told_apart(study) or trained_once(study)
-    for sentence in (apart, flattery(study), selection(study)):
+    short, together = (found.short, found.together) if found else (None, None)
+    for sentence in (short, apart, near_the_best(study), together, flattery(study), selection(study)):
         if sentence is not None:
             yield sentence
+    yield from endings(study)
+
+
+def _coded(text: str) -> Markup:
+    """Sets what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _names(trials: tuple[TrialView, ...], found: Findings | None) -> list[str]:
@@ -204,9 +228,17 @@ def _inline(file: Path) -> str:
 
 def _tests(study: Study, intervals: Mapping[str, Interval]) -> Iterator[dict[str, str]]:
     for name, value in list((study.champion or {}).get("test", {}).items())[:TESTS]:
-        interval = intervals.get(name)
+        interval = intervals.get(SAME.get(name, name))
         written = f"{score(interval.low)} to {score(interval.high)}" if interval else ""
         yield {"name": name, "value": score(value), "interval": written}
+
+
+def _alike(mistakes: list[dict[str, Any]]) -> str:
+    """Says if half of the worst mistakes or more are about one and the same truth."""
+    if not mistakes:
+        return ""
+    truth, count = Counter(str(each["truth"]) for each in mistakes).most_common(1)[0]
+    return f"Of these {len(mistakes)}, {count} have the truth {truth}." if count * 2 >= len(mistakes) else ""
 
 
 def _mistakes(study: Study) -> tuple[list[dict[str, Any]], str]:
@@ -214,6 +246,9 @@ def _mistakes(study: Study) -> tuple[list[dict[str, Any]], str]:
     if study.champion is None or not file.is_file():
         return [], ""
     entries = [{"text": "", **entry} for entry in json.loads(file.read_text(encoding="utf-8"))]
+    for entry in entries if study.facts["data"]["task"] == "regression" else ():
+        with suppress(ValueError):  # several amounts
+            entry["error"] = number(float(entry["prediction"]) - float(entry["truth"]))
     picture = file.with_suffix(".png")
     return entries, _inline(picture) if picture.is_file() else ""
 

@@ -52,9 +52,11 @@ def report(name: str | None, workdir: Path | None, output: Path | None, *, as_js
 
 
 def _table(found: Findings) -> Table:
-    table = tables.plain_table("hyperparameter", "importance", "best trial", "the best trials", "what to do")
+    weighed = found.hyperparameters[0].share is not None
+    importance = ["importance"] if weighed else []
+    table = tables.plain_table("hyperparameter", *importance, "best trial", "the best trials", "what to do")
     for each in found.hyperparameters:
-        share = "-" if each.share is None else f"{each.share:.0%}"
-        cells = (each.name, share, number(each.best), each.good, each.advice)
+        share = [f"{each.share:.0%}"] if weighed else []
+        cells = (each.name, *share, number(each.best), each.good, each.advice)
         table.add_row(*(Text(cell) for cell in cells))
     return table

@@ -151,6 +151,7 @@ def _fixed(experiment: Experiment, parameters: Sequence[Parameter]) -> tuple[Par
 def _versions() -> dict[str, str]:
     backend = keras.backend.backend()
     versions = {
+        "hpsearch": version("hpsearch"),
         "python": platform.python_version(),
         "keras": keras.__version__,
         "keras-tuner": keras_tuner.__version__,

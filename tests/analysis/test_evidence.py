@@ -19,8 +19,14 @@ def _study(tmp_path, task="classification", names=("a", "b", "c"), **given):
         facts=facts,
         champion=given.pop("champion", {"trial": 0}),
         objectives=given.pop("objectives", {"val_accuracy": "maximize"}),
+        optuna=SimpleNamespace(get_trials=lambda deepcopy: [_stored(given.pop("course", ()))]),
         **given,
     )
+
+
+def _stored(course):
+    """Trial 0, by its values after each epoch."""
+    return SimpleNamespace(number=0, intermediate_values=dict(enumerate(course, start=1)))
 
 
 def _write(tmp_path, truth, predicted):
@@ -99,8 +105,23 @@ def test_of_other_metrics_nothing_is_claimed(tmp_path):
 def test_of_trials_trained_once_chance_is_not_known(tmp_path):
     objectives = {"val_r2": "maximize"}
     said = trained_once(_study(tmp_path, ranking=_ranking(0.79, 0.78), objectives=objectives))
-    assert said.startswith("Trial 0 is 0.0100 ahead of trial 1. Each was trained once")
+    assert said == (
+        "Trial 0 is 0.0100 ahead of trial 1. Each was trained once, so how much of that is chance is not "
+        "known: `evaluation: {repeats: 3}` shows it."
+    )
     assert trained_once(_study(tmp_path, ranking=_ranking(0.79), objectives=objectives)) is None
+
+
+def test_a_lead_is_compared_with_how_restless_the_best_trial_is(tmp_path):
+    def said(course):
+        ranking, objectives = _ranking(0.79, 0.78), {"val_r2": "maximize"}
+        return trained_once(_study(tmp_path, ranking=ranking, objectives=objectives, course=course))
+
+    restless = [0.1, 0.3, 0.5, 0.6, 0.7, 0.75, 0.79, 0.77, 0.79]
+    assert "from one epoch to the next trial 0 itself moves by 0.0200: so small a lead" in said(restless)
+    calm = [0.1, 0.3, 0.5, 0.6, 0.7, 0.786, 0.788, 0.789, 0.79]
+    assert "is not known" in said(calm)
+    assert "is not known" in said(restless[-6:])  # too few changes
 
 
 def test_how_much_the_validation_flatters(tmp_path):

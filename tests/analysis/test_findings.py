@@ -56,10 +56,11 @@ def test_every_hyperparameter_is_spoken_of(searched):
     for each in found.hyperparameters:
         assert each.best == best.params[each.name]
     activation = next(each for each in found.hyperparameters if each.name == "activation")
-    assert activation.good == "relu (3 of 3)"
+    assert activation.good == "relu (all 3)"
     assert "relu" in activation.advice
+    assert set(activation.searched.split(", ")) == {"relu", "tanh"}
     later = sum(trial.number > best.number for trial in searched.trials)
-    assert f"The best trial was number {best.number}; the {later} that began" in found.progress
+    assert f"The best trial was number {best.number}; the {later} after it" in found.progress
 
 
 def test_a_best_value_at_the_end_of_its_range(tmp_path):
@@ -84,15 +85,17 @@ def _looked_at(params, *, declared=(), epochs=10, best_epoch=5):
         TrialView(n, TrialState.COMPLETE, each, (1.0 - n / 100,), {}, epochs, best_epoch, 1.0, None)
         for n, each in enumerate(params)
     )
-    space = Space(tuple(declared)).to_json()
-    study = SimpleNamespace(
-        ranking=trials,
+    return findings(_as_study(trials, trials, Space(tuple(declared)).to_json()), {})
+
+
+def _as_study(ranking, trials, space="[]"):
+    return SimpleNamespace(
+        ranking=ranking,
         trials=trials,
-        best=trials[:1],
+        best=ranking[:1],
         objectives={"val_r2": "maximize"},
         facts={"space": space},
     )
-    return findings(study, {})
 
 
 RATE = Parameter("dropout", "float", 0.0, low=0.0, high=0.5)
@@ -102,11 +105,16 @@ UNITS = Parameter("units", "int", 64, low=16, high=256)
 @pytest.mark.parametrize(
     ("declared", "values", "advice"),
     [
-        (RATE, [0.0, 0.0, 0.0, 0.3], "Keep 0 for now: all of the best trials have it."),
+        (
+            RATE,
+            [0.0, 0.0, 0.0, 0.3],
+            "Perhaps 0: all of the best have it, but only one trial with another value ran to the end.",
+        ),
+        (RATE, [0.0] * 3 + [0.1, 0.2, 0.3], "Keep 0 for now: all of the best trials have it."),
         (RATE, [0.0, 0.1, 0.0, 0.3], "Leave it as it is: the trials are too few to tell."),
-        (RATE, [0.5, 0.49, 0.1, 0.3], "Widen its range: the best values are at the upper end."),
+        (RATE, [0.5, 0.49, 0.1, 0.3], "Widen its range up, above 0.5: the best values are at that end."),
         (UNITS, [256, 32, 64, 128], "Leave it as it is: the trials are too few to tell."),
-        (UNITS, [16, 16, 64, 128], "Widen its range: the best values are at the lower end."),
+        (UNITS, [16, 16, 64, 128], "Widen its range down, below 16: the best values are at that end."),
     ],
 )
 def test_few_trials_give_advice_where_the_best_agree(declared, values, advice):
@@ -119,7 +127,29 @@ def test_best_at_the_last_epochs_is_too_short():
     assert _looked_at(params).short is None
     assert _looked_at(params, epochs=2, best_epoch=2).short is None
     assert _looked_at(params, best_epoch=10).short == (
-        "2 of the best 2 trials were at their best at the end of their 10 epochs: more epochs may help."
+        "All of the best 2 trials were at their best in the last epoch of their 10: more epochs may help."
+    )
+
+
+def test_values_that_are_always_together_cannot_be_told_apart():
+    params = [{"a": 1, "b": True, "c": number % 2} for number in range(4)]
+    params += [{"a": 2, "b": False, "c": number % 2} for number in range(4)]
+    assert _looked_at(params).together == (
+        "a=1, b=True were nearly always together: which of them makes the difference cannot be told."
+    )
+    params[4]["b"] = params[5]["b"] = True
+    assert _looked_at(params).together is None
+
+
+def test_few_trials_after_the_best_that_ran_to_their_end_say_nothing():
+    trials = [
+        TrialView(0, TrialState.COMPLETE, {"x": 1}, (0.9,), {}, 9, 5, 1.0, None),
+        *(TrialView(n, TrialState.PRUNED, {"x": n}, (), {}, 1, 1, 1.0, None) for n in range(1, 9)),
+    ]
+    study = _as_study(trials[:1], trials)
+    assert findings(study, {}).progress == (
+        "The best trial was number 0; the 8 after it, of which 0 ran to their end, were no better: too few "
+        "to say whether the search has found what there is."
     )
 
 

@@ -64,16 +64,32 @@ def test_it_says_what_was_found(searched, text):
         assert f"<td>{name}</td>" in text
 
 
+def test_the_best_learning_curves_lead(searched):
+    copy = shown(searched)
+    (learning,) = (chart for chart in charts(copy, importances(copy)) if chart.name == "learning")
+    figure = learning.figure(copy)
+    best = [f"Trial{trial.number}" for trial in searched.ranking[:3]]
+    assert {trace.name for trace in figure.data if trace.showlegend} == set(best)
+    assert len({trace.line.color for trace in figure.data if trace.name not in best}) == 1
+    values = [trial.values[0] for trial in searched.ranking]
+    low, high = figure.layout.yaxis.range
+    assert low < min(values) < max(values) < high
+    assert figure.layout.yaxis.title.text == "val_accuracy"
+
+
 def test_what_users_write_is_text(tmp_path, searched):
     folder = tmp_path / searched.name
     shutil.copytree(searched.folder, folder)
     (folder / "experiment.yaml").write_text(
         "name: <script>alert(1)</script>\ntracking: {uri: 'http://me:geheim@h'}\n"
     )
+    (folder / "report").mkdir(exist_ok=True)
+    (folder / "report" / "of_before.png").write_bytes(b"")
     page = write_report(Study(StudyFolder(folder))).page.read_text()
     assert "<script>alert(1)" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "geheim" not in page
+    assert not (folder / "report" / "of_before.png").exists()  # it would be sent with the others
 
 
 def test_a_study_that_has_just_begun(tmp_path):

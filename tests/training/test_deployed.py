@@ -173,9 +173,7 @@ def test_a_file_of_the_same_structure_is_as_fast_whoever_measures_it(tmp_path, m
     for number in range(3):
         monkeypatch.setattr(deployed, "_measured", {})  # of another process
         folder = StudyFolder(tmp_path).trial(number)
-        result = run_trial(
-            make("tflite_latency_ms <= 9"), spec(folder, number=number), FakeDriver(), convert
-        )
+        result = run_trial(make("tflite_latency_ms <= 9"), spec(folder, number=number), FakeDriver(), convert)
         found.append(result.metrics["tflite_latency_ms"])
     assert found == [1.0, 1.0, 3.0]
 

@@ -1,0 +1,94 @@
+"""How trials ended, and what that says about those that did not: pruned, or no longer improving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from hpsearch.trial import TrialState
+from hpsearch.writing import number, score
+
+if TYPE_CHECKING:
+    from hpsearch.study import Study
+    from hpsearch.trial_view import TrialView
+
+
+def endings(study: Study) -> Iterator[str]:
+    """Yields a sentence about the trials that were pruned, and one about those that ended by themselves."""
+    pruned = [t for t in study.trials if t.state is TrialState.PRUNED and t.epochs and not t.parts]
+    if pruned:
+        yield _of_pruned(study, pruned)
+    complete = [t for t in study.ranking if t.feasible and not t.parts]
+    longest = max((trial.epochs for trial in study.trials), default=0)
+    before = [trial for trial in complete if trial.epochs < longest]
+    patience = (_training(study).get("early_stopping") or {}).get("patience")
+    if before and patience is not None:
+        yield (
+            f"{len(before)} of {len(complete)} complete trials ended before epoch {longest}, because they "
+            f"had not improved for {patience} epochs (`early_stopping`)."
+        )
+
+
+def _of_pruned(study: Study, pruned: list[TrialView]) -> str:
+    first = sum(trial.epochs == 1 for trial in pruned)
+    at_once = f", {first} of them after their first epoch" if first else ""
+    said = f"{len(pruned)} trials were pruned: others were better after as many epochs{at_once}."
+    metric, direction = next(iter(study.objectives.items()))
+    sign = 1 if direction == "maximize" else -1
+    known = [trial for trial in pruned if metric in trial.metrics]
+    if known:
+        best = max(known, key=lambda trial: sign * trial.metrics[metric])
+        said += (
+            f" The best of them was trial {best.number}, which had reached {score(best.metrics[metric])} "
+            f"by epoch {best.epochs}."
+        )
+    if "pruner" in str(study.facts.get("strategy")) and first * 2 > len(pruned) and first >= 3:
+        said += (
+            " Settings that begin slowly end so, too, whatever they might become: a pruner's "
+            "`n_warmup_steps` gives them time."
+        )
+    return said
+
+
+def near_the_best(study: Study) -> str | None:
+    """Says how far a trial fell behind that differs from the best in one hyperparameter only.
+
+    Returns:
+        A sentence about the one furthest behind; None if there is none, or if it is no further behind than
+        the second.
+    """
+    ranking = tuple(trial for trial in study.ranking if trial.feasible)
+    if len(ranking) < 3 or len(study.objectives) > 1 or ranking[0].parts:
+        return None
+    best, second = ranking[:2]
+    near = [trial for trial in ranking[1:] if len(_differences(best, trial)) <= 1]
+    if not near:
+        return None
+    other = near[-1]
+    gap = abs(best.values[0] - other.values[0])
+    if gap <= abs(best.values[0] - second.values[0]):
+        return None
+    names = _differences(best, other)
+    if not names:
+        same = f"Trial {other.number} has the settings of trial {best.number}"
+        return f"{same}, and is {gap:.4f} behind: so much is chance."
+    (name,) = names
+    return (
+        f"Trial {other.number} differs from trial {best.number} in `{name}` alone "
+        f"({number(other.params.get(name))} instead of {number(best.params.get(name))}), and is {gap:.4f} "
+        "behind: either that setting decides so much, or chance does, and then the first places are a matter "
+        "of luck."
+    )
+
+
+def _differences(one: TrialView, other: TrialView) -> list[str]:
+    names = {*one.params, *other.params}
+    return [name for name in names if one.params.get(name) != other.params.get(name)]
+
+
+def _training(study: Study) -> dict[str, Any]:
+    written = yaml.safe_load(study.experiment)
+    section = written.get("training") if isinstance(written, dict) else None
+    return section if isinstance(section, dict) else {}
