@@ -143,16 +143,12 @@ def _advice(
     if best is None:
         return "The best trial does without it."
     edge = _edge(best, declared)
-    if (
-        declared is not None
-        and edge is not None
-        and (share is None or share >= MATTERS)
-        and _agree(edge, having, declared)
-    ):
-        end = (
-            f"down, below {number(declared.low)}" if edge == "lower" else f"up, above {number(declared.high)}"
-        )
-        return f"Widen its range {end}: the best values are at that end."
+    if declared and edge and (share is None or share >= MATTERS) and _agree(edge, having, declared):
+        further = {
+            "lower": f"down, below {number(declared.low)}",
+            "upper": f"up, above {number(declared.high)}",
+        }
+        return f"Widen its range {further[edge]}: the best values are at that end."
     agreed = len(set(having)) == 1 and len(having) > 1
     if share is None and not agreed:
         return "Leave it as it is: the trials are too few to tell."
