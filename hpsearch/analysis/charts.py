@@ -92,7 +92,7 @@ def charts(study: optuna.Study, importances: dict[str, float]) -> tuple[Chart, .
         if len(study.directions) in (2, 3):
             tells = "What one objective costs in terms of another: no trial beats those of the front."
             found.insert(0, Chart("pareto_front", "Pareto front", tells, "plot_pareto_front", {}))
-    tells = "Every trial in order, and the best so far: is the search still improving?"
+    tells = "Every complete trial in order, and the best so far: is the search still improving?"
     found.insert(0, Chart("history", "Optimization history", tells, "plot_optimization_history", leading))
     if single and any(trial.intermediate_values for trial in study.trials):
         tells = (

@@ -78,9 +78,14 @@ def near_the_best(study: Study) -> str | None:
     return (
         f"Trial {other.number} differs from trial {best.number} in `{name}` alone "
         f"({number(other.params.get(name))} instead of {number(best.params.get(name))}), and is {gap:.4f} "
-        "behind: either that setting decides so much, or chance does, and then the first places are a matter "
-        "of luck."
+        f"behind{_stopped(other, best)}. If it is not that setting, chance decides so much, and the first "
+        "places are a matter of luck."
     )
+
+
+def _stopped(other: TrialView, best: TrialView) -> str:
+    shorter = other.epochs < best.epochs
+    return f", but it ended at epoch {other.epochs}, and the best one at {best.epochs}" if shorter else ""
 
 
 def _differences(one: TrialView, other: TrialView) -> list[str]:

@@ -160,8 +160,9 @@ def trained_once(study: Study) -> str | None:
     moves = _moves(study, first.number)
     if moves is not None and moves > gap / 2:
         return (
-            f"{lead}, and from one epoch to the next trial {first.number} itself moves by {moves:.4f}: so "
-            "small a lead may be chance, which `evaluation: {repeats: 3}` would show."
+            f"{lead}, and from one epoch to the next trial {first.number} itself moves by {moves:.4f} "
+            "(median of its last third): so small a lead may be chance, which `evaluation: {repeats: 3}` would "
+            "show."
         )
     return f"{lead}, so how much of that is chance is not known: `evaluation: {{repeats: 3}}` shows it."
 
@@ -197,7 +198,7 @@ def flattery(study: Study) -> str | None:
         return None
     validation, tested = champion["values"][metric], champion["test"][test]
     gap = validation - tested if direction == "maximize" else tested - validation
-    selected = f"It was selected for {metric} {validation:.4f}"
+    selected = f"Trial {champion['trial']} was selected for {metric} {validation:.4f}"
     if gap <= 0:
         return f"{selected}; on rows that no trial saw, its {test} is no worse, {tested:.4f}: quote this one."
     return (

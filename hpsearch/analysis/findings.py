@@ -113,7 +113,9 @@ def _finding(name: str, share: float | None, trials: _Trials, declared: Paramete
     values = [trial.params[name] for trial in trials.all if name in trial.params]
     having = [trial.params[name] for trial in trials.top if name in trial.params]
     best = trials.top[0].params.get(name)
-    others = sum(name in t.params and t.params[name] != best for t in trials.ranking)
+    tried = [t for t in trials.all if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    others = [trial for trial in tried if trial.params.get(name, best) != best]
+    judged = sum(trial.state is TrialState.COMPLETE for trial in others), len(others)
     return Finding(
         name,
         share,
@@ -121,7 +123,7 @@ def _finding(name: str, share: float | None, trials: _Trials, declared: Paramete
         searched(declared, values),
         _good(having, declared),
         outcomes(name, trials.all, trials.direction),
-        _advice(share, best, having, others, declared),
+        _advice(share, best, having, judged, declared),
     )
 
 
@@ -138,27 +140,29 @@ def _good(values: Sequence[Value], declared: Parameter | None) -> str:
 
 
 def _advice(
-    share: float | None, best: Value | None, having: Sequence[Value], others: int, declared: Parameter | None
+    share: float | None,
+    best: Value | None,
+    having: Sequence[Value],
+    judged: tuple[int, int],
+    declared: Parameter | None,
 ) -> str:
+    """Says what to do; `judged` are the trials with other values than the best: complete ones, and all."""
     if best is None:
         return "The best trial does without it."
     edge = _edge(best, declared)
     if declared and edge and (share is None or share >= MATTERS) and _agree(edge, having, declared):
-        further = {
-            "lower": f"down, below {number(declared.low)}",
-            "upper": f"up, above {number(declared.high)}",
-        }
-        return f"Widen its range {further[edge]}: the best values are at that end."
+        beyond = f"below {number(declared.low)}" if edge == "lower" else f"above {number(declared.high)}"
+        return f"Try values {beyond}, too: the best ones are at that end of the range."
     agreed = len(set(having)) == 1 and len(having) > 1
     if share is None and not agreed:
         return "Leave it as it is: the trials are too few to tell."
     if share is not None and share < MATTERS:
         return f"Hardly matters here: fix it, for example at {number(best)}."
-    if agreed and others < FEWEST_OTHERS:
-        few = {0: "no trial", 1: "only one trial"}.get(others, f"only {others} trials")
-        return (
-            f"Perhaps {number(best)}: all of the best have it, but {few} with another value ran to the end."
-        )
+    complete, tried = judged
+    if agreed and (complete < FEWEST_OTHERS or complete * 2 < tried):
+        few = f"only {complete}" if complete else "none"
+        few = f"{few} of {tried} with another are complete"
+        return f"Perhaps {number(best)}: all of the best have it, but {few}."
     if agreed:
         return f"Keep {number(best)}{'' if share else ' for now'}: all of the best trials have it."
     return "Matters: search it more closely around these values."
@@ -171,14 +175,17 @@ def _together(varied: Sequence[str], ranking: Sequence[TrialView], top: Sequence
         values = {trial.params.get(name) for trial in top}
         if len(values) == 1 and len(top) > 1:
             having[name] = {t.number for t in ranking if t.params.get(name) == top[0].params.get(name)}
+    groups: dict[str, None] = {}
     for with_it in having.values():
         names = [n for n, each in having.items() if len(each & with_it) >= TOGETHER * len(each | with_it)]
         if len(names) > 1 and len(with_it) < len(ranking):
-            written = ", ".join(f"{each}={number(top[0].params.get(each))}" for each in names)
-            return (
-                f"{written} were nearly always together: which of them makes the difference cannot be told."
-            )
-    return None
+            groups[", ".join(f"{each}={number(top[0].params.get(each))}" for each in names)] = None
+    if not groups:
+        return None
+    return (
+        "Nearly always together in the complete trials, so that which of them makes the difference cannot be "
+        f"told: {'; '.join(groups)}."
+    )
 
 
 def _agree(edge: str, having: Sequence[Value], declared: Parameter | None) -> bool:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 TOP = 20
 TESTS = 24
 SAME = {"test_mean_absolute_error": "test_mae", "test_root_mean_squared_error": "test_rmse"}
-"""Metrics that Keras names otherwise."""
+"""What Keras names otherwise."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ def _page(
         leaderboard=ranking[:TOP],
         names=_names(ranking[:TOP], found),
         counts=_counts(study),
+        pruned=_pruned(study),
         pictures=list(_pictures(study)),
         tests=list(_tests(study, intervals)),
         mistakes=mistakes,
@@ -132,6 +133,14 @@ def _page(
         values=lambda trial: scores(trial, study.objectives),
         duration=duration,
     )
+
+
+def _pruned(study: Study) -> list[TrialView]:
+    """Returns the pruned trials, the best first by what they had reached."""
+    metric, direction = next(iter(study.objectives.items()))
+    sign = -1.0 if direction == "maximize" else 1.0
+    found = [t for t in study.trials if t.state is TrialState.PRUNED and metric in t.metrics]
+    return sorted(found, key=lambda trial: sign * trial.metrics[metric])[:TOP]
 
 
 def _summary(study: Study) -> str:
@@ -227,8 +236,10 @@ def _inline(file: Path) -> str:
 
 
 def _tests(study: Study, intervals: Mapping[str, Interval]) -> Iterator[dict[str, str]]:
-    for name, value in list((study.champion or {}).get("test", {}).items())[:TESTS]:
-        interval = intervals.get(SAME.get(name, name))
+    tested = (study.champion or {}).get("test", {})
+    once = {name: value for name, value in tested.items() if SAME.get(name) not in tested}
+    for name, value in list(once.items())[:TESTS]:
+        interval = intervals.get(name)
         written = f"{score(interval.low)} to {score(interval.high)}" if interval else ""
         yield {"name": name, "value": score(value), "interval": written}
 

@@ -21,13 +21,13 @@ def code(study: Study) -> str:
     lines = [
         "import hpsearch",
         f'model = hpsearch.open_study("{study.name}").load_model()  # of trial {champion["trial"]}, in Keras',
+        "model.predict(rows)",
     ]
     if END_TO_END in champion.get("files", ()):
         lines += [
             "",
-            f"# {study.files.champion / END_TO_END} takes the data set's own rows, as they are in its file:",
-            "import keras",
-            f'model = keras.models.load_model("{study.files.champion / END_TO_END}")',
+            "import keras  # in the study's folder; this one takes the data set's own columns, as they are",
+            f'model = keras.models.load_model("champion/{END_TO_END}")',
         ]
     if any(Path(each["path"]).suffix == ".tflite" for each in champion.get("exports", ())):
         lines += ["", f"# hpsearch package {study.name} -o out: a folder that predicts without TensorFlow"]

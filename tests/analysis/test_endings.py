@@ -54,12 +54,15 @@ def test_a_trial_next_to_the_best_shows_how_much_a_result_may_move():
     near = trial(2, COMPLETE, 9, 0.80, {"rate": 0.02, "units": 8})
     same = trial(3, COMPLETE, 9, 0.70, {"rate": 0.01, "units": 8})
     assert near_the_best(study([best, second, near])) == (
-        "Trial 2 differs from trial 0 in `rate` alone (0.02 instead of 0.01), and is 0.1000 behind: either "
-        "that setting decides so much, or chance does, and then the first places are a matter of luck."
+        "Trial 2 differs from trial 0 in `rate` alone (0.02 instead of 0.01), and is 0.1000 behind. If "
+        "it is not that setting, chance decides so much, and the first places are a matter of luck."
     )
     assert near_the_best(study([best, second, same])) == (
         "Trial 3 has the settings of trial 0, and is 0.2000 behind: so much is chance."
     )
+    stopped = trial(2, COMPLETE, 4, 0.80, {"rate": 0.02, "units": 8})
+    said = near_the_best(study([best, second, stopped]))
+    assert "behind, but it ended at epoch 4, and the best one at 9. If" in said
     far = trial(2, COMPLETE, 9, 0.80, {"rate": 0.02, "units": 32})
     assert near_the_best(study([best, second, far])) is None
     assert near_the_best(study([best, second])) is None

@@ -118,7 +118,9 @@ def test_a_lead_is_compared_with_how_restless_the_best_trial_is(tmp_path):
         return trained_once(_study(tmp_path, ranking=ranking, objectives=objectives, course=course))
 
     restless = [0.1, 0.3, 0.5, 0.6, 0.7, 0.75, 0.79, 0.77, 0.79]
-    assert "from one epoch to the next trial 0 itself moves by 0.0200: so small a lead" in said(restless)
+    assert "from one epoch to the next trial 0 itself moves by 0.0200 (median of its last third)" in said(
+        restless
+    )
     calm = [0.1, 0.3, 0.5, 0.6, 0.7, 0.786, 0.788, 0.789, 0.79]
     assert "is not known" in said(calm)
     assert "is not known" in said(restless[-6:])  # too few changes
@@ -128,13 +130,13 @@ def test_how_much_the_validation_flatters(tmp_path):
     champion = {"trial": 3, "values": {"val_accuracy": 0.95}, "test": {"test_accuracy": 0.93}}
     said = flattery(_study(tmp_path, champion=champion))
     assert said.startswith(
-        "It was selected for val_accuracy 0.9500, 0.0200 better than the test_accuracy of 0.9300"
+        "Trial 3 was selected for val_accuracy 0.9500, 0.0200 better than the test_accuracy of 0.9300"
     )
     loss = {"trial": 3, "values": {"val_loss": 0.3}, "test": {"test_loss": 0.2}}
     said = flattery(_study(tmp_path, champion=loss, objectives={"val_loss": "minimize"}))
     assert said == (
-        "It was selected for val_loss 0.3000; on rows that no trial saw, its test_loss is no worse, 0.2000: "
-        "quote this one."
+        "Trial 3 was selected for val_loss 0.3000; on rows that no trial saw, its test_loss is no worse, "
+        "0.2000: quote this one."
     )
     assert flattery(_study(tmp_path, champion={"trial": 3, "values": {}, "test": {}})) is None
     json.dumps(said)

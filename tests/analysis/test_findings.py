@@ -108,13 +108,17 @@ UNITS = Parameter("units", "int", 64, low=16, high=256)
         (
             RATE,
             [0.0, 0.0, 0.0, 0.3],
-            "Perhaps 0: all of the best have it, but only one trial with another value ran to the end.",
+            "Perhaps 0: all of the best have it, but only 1 of 1 with another are complete.",
         ),
         (RATE, [0.0] * 3 + [0.1, 0.2, 0.3], "Keep 0 for now: all of the best trials have it."),
         (RATE, [0.0, 0.1, 0.0, 0.3], "Leave it as it is: the trials are too few to tell."),
-        (RATE, [0.5, 0.49, 0.1, 0.3], "Widen its range up, above 0.5: the best values are at that end."),
+        (
+            RATE,
+            [0.5, 0.49, 0.1, 0.3],
+            "Try values above 0.5, too: the best ones are at that end of the range.",
+        ),
         (UNITS, [256, 32, 64, 128], "Leave it as it is: the trials are too few to tell."),
-        (UNITS, [16, 16, 64, 128], "Widen its range down, below 16: the best values are at that end."),
+        (UNITS, [16, 16, 64, 128], "Try values below 16, too: the best ones are at that end of the range."),
     ],
 )
 def test_few_trials_give_advice_where_the_best_agree(declared, values, advice):
@@ -135,7 +139,8 @@ def test_values_that_are_always_together_cannot_be_told_apart():
     params = [{"a": 1, "b": True, "c": number % 2} for number in range(4)]
     params += [{"a": 2, "b": False, "c": number % 2} for number in range(4)]
     assert _looked_at(params).together == (
-        "a=1, b=True were nearly always together: which of them makes the difference cannot be told."
+        "Nearly always together in the complete trials, so that which of them makes the difference cannot be "
+        "told: a=1, b=True."
     )
     params[4]["b"] = params[5]["b"] = True
     assert _looked_at(params).together is None

@@ -38,8 +38,11 @@ def test_each_value_has_its_best_result_and_its_part_of_complete_trials():
         ("relu", COMPLETE, 0.5), ("relu", PRUNED, None), ("relu", COMPLETE, 0.7), ("gelu", PRUNED, None),
         ("tanh", FAILED, None), ("relu", TrialState.RUNNING, None),
     )  # fmt: skip
-    assert outcomes("x", seen, "maximize") == ("gelu: - (0 of 1)", "relu: 0.7000 (2 of 3)")
-    assert outcomes("x", seen, "minimize")[1] == "relu: 0.5000 (2 of 3)"
+    assert outcomes("x", seen, "maximize") == (
+        "gelu: - (0 of 1; 1 pruned at once)",
+        "relu: 0.7000 (2 of 3; 1 pruned at once)",
+    )
+    assert outcomes("x", seen, "minimize")[1] == "relu: 0.5000 (2 of 3; 1 pruned at once)"
     assert outcomes("y", seen, "maximize") == ()
 
 
