@@ -161,8 +161,8 @@ def trained_once(study: Study) -> str | None:
     if moves is not None and moves > gap / 2:
         return (
             f"{lead}, and from one epoch to the next trial {first.number} itself moves by {moves:.4f} "
-            "(median of its last third): so small a lead may be chance, which `evaluation: {repeats: 3}` would "
-            "show."
+            "(median of its last third): so small a lead may be chance, which `evaluation: {repeats: 3}` "
+            "would show."
         )
     return f"{lead}, so how much of that is chance is not known: `evaluation: {{repeats: 3}}` shows it."
 

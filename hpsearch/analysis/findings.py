@@ -175,17 +175,23 @@ def _together(varied: Sequence[str], ranking: Sequence[TrialView], top: Sequence
         values = {trial.params.get(name) for trial in top}
         if len(values) == 1 and len(top) > 1:
             having[name] = {t.number for t in ranking if t.params.get(name) == top[0].params.get(name)}
-    groups: dict[str, None] = {}
-    for with_it in having.values():
-        names = [n for n, each in having.items() if len(each & with_it) >= TOGETHER * len(each | with_it)]
-        if len(names) > 1 and len(with_it) < len(ranking):
-            groups[", ".join(f"{each}={number(top[0].params.get(each))}" for each in names)] = None
-    if not groups:
+    alike = [
+        name
+        for name, with_it in having.items()
+        if len(with_it) < len(ranking)
+        and any(_overlap(with_it, each) >= TOGETHER for other, each in having.items() if other != name)
+    ]
+    if not alike:
         return None
+    written = ", ".join(f"{name}={number(top[0].params.get(name))}" for name in alike)
     return (
-        "Nearly always together in the complete trials, so that which of them makes the difference cannot be "
-        f"told: {'; '.join(groups)}."
+        f"The complete trials nearly always have {written} together, so that which of them makes the "
+        "difference cannot be told."
     )
+
+
+def _overlap(one: set[int], other: set[int]) -> float:
+    return len(one & other) / len(one | other)
 
 
 def _agree(edge: str, having: Sequence[Value], declared: Parameter | None) -> bool:

@@ -139,8 +139,8 @@ def test_values_that_are_always_together_cannot_be_told_apart():
     params = [{"a": 1, "b": True, "c": number % 2} for number in range(4)]
     params += [{"a": 2, "b": False, "c": number % 2} for number in range(4)]
     assert _looked_at(params).together == (
-        "Nearly always together in the complete trials, so that which of them makes the difference cannot be "
-        "told: a=1, b=True."
+        "The complete trials nearly always have a=1, b=True together, so that which of them makes the "
+        "difference cannot be told."
     )
     params[4]["b"] = params[5]["b"] = True
     assert _looked_at(params).together is None
