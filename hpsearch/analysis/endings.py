@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from hpsearch.analysis.tried import place
+from hpsearch.space import Parameter, Space
 from hpsearch.trial import TrialState
 from hpsearch.writing import number, score
 
 if TYPE_CHECKING:
     from hpsearch.study import Study
     from hpsearch.trial_view import TrialView
+
+NEAR = 0.15
+"""Two values no further apart, as a part of the range, are expected to do about as well."""
 
 
 def endings(study: Study) -> Iterator[str]:
@@ -53,7 +58,7 @@ def _of_pruned(study: Study, pruned: list[TrialView]) -> str:
 
 
 def near_the_best(study: Study) -> str | None:
-    """Says how far a trial fell behind that differs from the best in one hyperparameter only.
+    """Says how far a trial fell behind that is next to the best: one number differs, by little.
 
     Returns:
         A sentence about the one furthest behind; None if there is none, or if it is no further behind than
@@ -63,7 +68,8 @@ def near_the_best(study: Study) -> str | None:
     if len(ranking) < 3 or len(study.objectives) > 1 or ranking[0].parts:
         return None
     best, second = ranking[:2]
-    near = [trial for trial in ranking[1:] if len(_differences(best, trial)) <= 1]
+    declared = {p.name: p for p in Space.from_json(study.facts.get("space") or "[]").parameters}
+    near = [trial for trial in ranking[1:] if _is_near(best, trial, declared)]
     if not near:
         return None
     other = near[-1]
@@ -81,6 +87,15 @@ def near_the_best(study: Study) -> str | None:
         f"behind{_stopped(other, best)}. If it is not that setting, chance decides so much, and the first "
         "places are a matter of luck."
     )
+
+
+def _is_near(best: TrialView, other: TrialView, declared: Mapping[str, Parameter]) -> bool:
+    names = _differences(best, other)
+    if len(names) != 1:
+        return not names
+    (name,) = names
+    places = [place(trial.params.get(name), declared.get(name)) for trial in (best, other)]
+    return None not in places and abs(places[0] - places[1]) <= NEAR  # type: ignore[operator]
 
 
 def _stopped(other: TrialView, best: TrialView) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpsearch.analysis.tried import outcomes, searched
+from hpsearch.analysis.tried import outcomes, place, searched
 from hpsearch.space import Parameter, Space
 from hpsearch.trial import TrialState, Value
 from hpsearch.writing import number
@@ -204,16 +204,12 @@ def _edge(value: Value, declared: Parameter | None) -> str | None:
 
     Below a rate or a number of 0 there is nothing.
     """
-    if declared is None or declared.low is None or declared.high is None or declared.low == declared.high:
+    where = place(value, declared)
+    if declared is None or where is None:
         return None
-    if not isinstance(value, int | float):
-        return None
-    scale = math.log if declared.sampling == "log" else float
-    low, high = scale(declared.low), scale(declared.high)
-    place = (scale(value) - low) / (high - low)
-    if place <= EDGE:
+    if where <= EDGE:
         return None if declared.low == 0 else "lower"
-    return "upper" if place >= 1 - EDGE else None
+    return "upper" if where >= 1 - EDGE else None
 
 
 def _progress(study: Study) -> str:

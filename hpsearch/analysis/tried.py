@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -29,6 +30,17 @@ def searched(declared: Parameter | None, values: Sequence[Value]) -> str:
     if declared is not None and declared.values:
         return ", ".join(map(number, declared.values))
     return ", ".join(number(value) for value in _sorted(values))
+
+
+def place(value: Value | None, declared: Parameter | None) -> float | None:
+    """Returns where in its range a value lies, from 0 to 1; None if it has no range."""
+    if declared is None or declared.low is None or declared.high is None or declared.low == declared.high:
+        return None
+    if not isinstance(value, int | float):
+        return None
+    scale = math.log if declared.sampling == "log" else float
+    low, high = scale(declared.low), scale(declared.high)
+    return (scale(value) - low) / (high - low)
 
 
 def outcomes(name: str, trials: Sequence[TrialView], direction: str) -> tuple[str, ...]:

@@ -3,11 +3,16 @@
 from types import SimpleNamespace
 
 from hpsearch.analysis.endings import endings, near_the_best
+from hpsearch.space import Parameter, Space
 from hpsearch.trial import TrialState
 from hpsearch.trial_view import TrialView
 
 COMPLETE, PRUNED = TrialState.COMPLETE, TrialState.PRUNED
 EXPERIMENT = "training: {epochs: 9, early_stopping: {patience: 2}}"
+
+
+RATE = Parameter("rate", "float", 0.01, low=1e-6, high=1.0, sampling="log")
+UNITS = Parameter("units", "int", 8, low=8, high=64)
 
 
 def trial(number, state, epochs, value, params=None):
@@ -22,7 +27,7 @@ def study(trials, experiment=EXPERIMENT, strategy="optuna: tpe, median pruner", 
         ranking=ranking,
         experiment=experiment,
         objectives={metric: "maximize"},
-        facts={"strategy": strategy},
+        facts={"strategy": strategy, "space": Space((RATE, UNITS)).to_json()},
     )
 
 
@@ -63,6 +68,10 @@ def test_a_trial_next_to_the_best_shows_how_much_a_result_may_move():
     stopped = trial(2, COMPLETE, 4, 0.80, {"rate": 0.02, "units": 8})
     said = near_the_best(study([best, second, stopped]))
     assert "behind, but it ended at epoch 4, and the best one at 9. If" in said
-    far = trial(2, COMPLETE, 9, 0.80, {"rate": 0.02, "units": 32})
-    assert near_the_best(study([best, second, far])) is None
+    for params in (
+        {"rate": 0.02, "units": 32},
+        {"rate": 0.5, "units": 8},
+        {"rate": 0.01, "units": 8, "x": 1},
+    ):
+        assert near_the_best(study([best, second, trial(2, COMPLETE, 9, 0.80, params)])) is None
     assert near_the_best(study([best, second])) is None
