@@ -137,7 +137,7 @@ def _of_parameters(
             Chart(
                 "contour",
                 "Pairs of hyperparameters",
-                "The result over two of the most important hyperparameters at a time.",
+                "The result over two at a time of the most important hyperparameters that all trials have.",
                 "plot_contour",
                 {"params": pair, **leading},
                 (9.0, 8.0),

@@ -28,11 +28,13 @@ def endings(study: Study) -> Iterator[str]:
     complete = [t for t in study.ranking if t.feasible and not t.parts]
     longest = max((trial.epochs for trial in study.trials), default=0)
     before = [trial for trial in complete if trial.epochs < longest]
-    patience = (_training(study).get("early_stopping") or {}).get("patience")
+    patience = (training_of(study).get("early_stopping") or {}).get("patience")
     if before and patience is not None:
+        many = len(before) * 3 >= len(complete)
+        longer = " Where values go up and down, a longer `patience` may find more." if many else ""
         yield (
             f"{len(before)} of {len(complete)} complete trials ended before epoch {longest}, because they "
-            f"had not improved for {patience} epochs (`early_stopping`)."
+            f"had not improved for {patience} epochs (`early_stopping`)." + longer
         )
 
 
@@ -84,8 +86,8 @@ def near_the_best(study: Study) -> str | None:
     return (
         f"Trial {other.number} differs from trial {best.number} in `{name}` alone "
         f"({number(other.params.get(name))} instead of {number(best.params.get(name))}), and is {gap:.4f} "
-        f"behind{_stopped(other, best)}. If it is not that setting, chance decides so much, and the first "
-        "places are a matter of luck."
+        f"behind{_stopped(other, best)}. Else chance decides so much, and the first places are a matter of "
+        "luck."
     )
 
 
@@ -99,8 +101,11 @@ def _is_near(best: TrialView, other: TrialView, declared: Mapping[str, Parameter
 
 
 def _stopped(other: TrialView, best: TrialView) -> str:
-    shorter = other.epochs < best.epochs
-    return f", but it ended at epoch {other.epochs}, and the best one at {best.epochs}" if shorter else ""
+    """Names what may be the cause, besides chance."""
+    if other.epochs >= best.epochs:
+        return ", perhaps by that setting"
+    ended = f"at epoch {other.epochs}, trial {best.number} at {best.epochs}"
+    return f", perhaps by that setting, or as it ended too early ({ended})"
 
 
 def _differences(one: TrialView, other: TrialView) -> list[str]:
@@ -108,7 +113,8 @@ def _differences(one: TrialView, other: TrialView) -> list[str]:
     return [name for name in names if one.params.get(name) != other.params.get(name)]
 
 
-def _training(study: Study) -> dict[str, Any]:
+def training_of(study: Study) -> dict[str, Any]:
+    """Returns the section `training` of the experiment; empty if it is not there."""
     written = yaml.safe_load(study.experiment)
     section = written.get("training") if isinstance(written, dict) else None
     return section if isinstance(section, dict) else {}

@@ -156,7 +156,8 @@ def trained_once(study: Study) -> str | None:
         return None
     first, second = ranking[0], ranking[1]
     gap = abs(first.values[0] - second.values[0])
-    lead = f"Trial {first.number} is {gap:.4f} ahead of trial {second.number}. Each was trained once"
+    ahead = f"{gap:.4f}" if gap >= 5e-5 else "less than 0.0001"
+    lead = f"Trial {first.number} is {ahead} ahead of trial {second.number}. Each was trained once"
     moves = _moves(study, first.number)
     if moves is not None and moves > gap / 2:
         return (

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hpsearch.analysis.tried import outcomes, place, searched
+from hpsearch.analysis.advice import Evidence, advise
+from hpsearch.analysis.tried import outcomes, poor, searched
 from hpsearch.space import Parameter, Space
 from hpsearch.trial import TrialState, Value
 from hpsearch.writing import number
@@ -17,16 +18,12 @@ if TYPE_CHECKING:
     from hpsearch.study import Study
     from hpsearch.trial_view import TrialView
 
-EDGE = 0.05
-"""A best value this near to an end of its range, as a part of the range, is at its edge."""
-MATTERS = 0.05
-"""The share of importance from which a hyperparameter is worth searching."""
 FEWEST_EPOCHS = 3
 """Trials of fewer are short on purpose."""
+FEWEST_TO_HALVE = 10
+"""Complete trials from which their second half is compared with the first."""
 FEWEST_LATER = 3
 """Trials after the best, trained to their end, from which it says something that none was better."""
-FEWEST_OTHERS = 3
-"""Trials with other values, trained to their end, from which a value can be told from those."""
 TOGETHER = 0.8
 """The part of the trials with either of two values that have both, from which they cannot be told apart."""
 
@@ -115,7 +112,9 @@ def _finding(name: str, share: float | None, trials: _Trials, declared: Paramete
     best = trials.top[0].params.get(name)
     tried = [t for t in trials.all if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     others = [trial for trial in tried if trial.params.get(name, best) != best]
-    judged = sum(trial.state is TrialState.COMPLETE for trial in others), len(others)
+    complete = sum(trial.state is TrialState.COMPLETE for trial in others)
+    avoid = poor(name, trials.all, trials.direction)
+    evidence = Evidence(share, best, having, complete, len(others), avoid, declared)
     return Finding(
         name,
         share,
@@ -123,7 +122,7 @@ def _finding(name: str, share: float | None, trials: _Trials, declared: Paramete
         searched(declared, values),
         _good(having, declared),
         outcomes(name, trials.all, trials.direction),
-        _advice(share, best, having, judged, declared),
+        advise(evidence),
     )
 
 
@@ -137,35 +136,6 @@ def _good(values: Sequence[Value], declared: Parameter | None) -> str:
     if numbers and not (declared and declared.values):
         return f"{number(min(values))} to {number(max(values))}"
     return ", ".join(f"{number(v)} ({count} of {len(values)})" for v, count in Counter(values).most_common())
-
-
-def _advice(
-    share: float | None,
-    best: Value | None,
-    having: Sequence[Value],
-    judged: tuple[int, int],
-    declared: Parameter | None,
-) -> str:
-    """Says what to do; `judged` are the trials with other values than the best: complete ones, and all."""
-    if best is None:
-        return "The best trial does without it."
-    edge = _edge(best, declared)
-    if declared and edge and (share is None or share >= MATTERS) and _agree(edge, having, declared):
-        beyond = f"below {number(declared.low)}" if edge == "lower" else f"above {number(declared.high)}"
-        return f"Try values {beyond}, too: the best ones are at that end of the range."
-    agreed = len(set(having)) == 1 and len(having) > 1
-    if share is None and not agreed:
-        return "Leave it as it is: the trials are too few to tell."
-    if share is not None and share < MATTERS:
-        return f"Hardly matters here: fix it, for example at {number(best)}."
-    complete, tried = judged
-    if agreed and (complete < FEWEST_OTHERS or complete * 2 < tried):
-        few = f"only {complete}" if complete else "none"
-        few = f"{few} of {tried} with another are complete"
-        return f"Perhaps {number(best)}: all of the best have it, but {few}."
-    if agreed:
-        return f"Keep {number(best)}{'' if share else ' for now'}: all of the best trials have it."
-    return "Matters: search it more closely around these values."
 
 
 def _together(varied: Sequence[str], ranking: Sequence[TrialView], top: Sequence[TrialView]) -> str | None:
@@ -194,24 +164,6 @@ def _overlap(one: set[int], other: set[int]) -> float:
     return len(one & other) / len(one | other)
 
 
-def _agree(edge: str, having: Sequence[Value], declared: Parameter | None) -> bool:
-    """Whether most of the best trials are at the same end: one alone may be there by chance."""
-    return sum(_edge(value, declared) == edge for value in having) * 3 >= len(having) * 2
-
-
-def _edge(value: Value, declared: Parameter | None) -> str | None:
-    """Returns the end of the declared range that a value is at, `lower` or `upper`.
-
-    Below a rate or a number of 0 there is nothing.
-    """
-    where = place(value, declared)
-    if declared is None or where is None:
-        return None
-    if where <= EDGE:
-        return None if declared.low == 0 else "lower"
-    return "upper" if where >= 1 - EDGE else None
-
-
 def _progress(study: Study) -> str:
     """Says when the best trial came."""
     finished = [trial for trial in study.trials if trial.finished]
@@ -232,7 +184,23 @@ def _progress(study: Study) -> str:
     else:
         verdict = "the search may still improve"
     ran = "" if whole == later else f", of which {whole} ran to their end,"
-    return f"The best trial was number {best.number}; the {later} after it{ran} were no better: {verdict}."
+    said = f"The best trial was number {best.number}; the {later} after it{ran} were no better: {verdict}."
+    return said + _gained(study)
+
+
+def _gained(study: Study) -> str:
+    """Says what the second half of the trials has brought."""
+    values = {trial.number: trial.values[0] for trial in study.ranking if trial.feasible}
+    early = [value for number, value in values.items() if number < len(study.trials) / 2]
+    if len(values) < FEWEST_TO_HALVE or not early:
+        return ""
+    before, now = (
+        (max if next(iter(study.objectives.values())) == "maximize" else min)(early),
+        study.best[0].values[0],
+    )
+    if before == now:
+        return " The second half of the trials brought nothing better."
+    return f" The second half of the trials improved the best result by {abs(now - before):.4f}."
 
 
 def _short(study: Study, top: Sequence[TrialView]) -> str | None:

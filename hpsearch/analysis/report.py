@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.analysis import usage
 from hpsearch.analysis.charts import Chart, charts
-from hpsearch.analysis.endings import endings, near_the_best
+from hpsearch.analysis.endings import endings, near_the_best, training_of
 from hpsearch.analysis.evidence import (
     Interval,
     flattery,
@@ -128,6 +128,7 @@ def _page(
         failures=list(_failures(study)),
         made=_made(study),
         experiment=masked(study.experiment),
+        deterministic=training_of(study).get("deterministic", False),
         written=number,
         score=score,
         values=lambda trial: scores(trial, study.objectives),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING
 
 from hpsearch.trial import TrialState, Value
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from hpsearch.space import Parameter
     from hpsearch.trial_view import TrialView
 
+FEWEST = 3
+"""Complete trials from which a value is called poor."""
 MOST_VALUES = 6
 """Hyperparameters of more are shown by thirds of their trials."""
 
@@ -68,6 +71,22 @@ def outcomes(name: str, trials: Sequence[TrialView], direction: str) -> tuple[st
         hardly = f"; {at_once} pruned at once" if at_once else ""
         lines.append(f"{label}: {result} ({len(complete)} of {len(group)}{hardly})")
     return tuple(lines)
+
+
+def poor(name: str, trials: Sequence[TrialView], direction: str) -> tuple[str, ...]:
+    """Returns the values, or thirds of the trials, with which no trial came up to the median.
+
+    Those tried less than three times are left out.
+    """
+    sign = 1 if direction == "maximize" else -1
+    complete = [t for t in trials if t.state is TrialState.COMPLETE and t.feasible]
+    groups = _groups(name, [trial for trial in complete if name in trial.params])
+    middle = median(sign * trial.values[0] for trial in complete) if complete else 0.0
+    return tuple(
+        label
+        for label, group in groups.items()
+        if len(group) >= FEWEST and all(sign * trial.values[0] < middle for trial in group)
+    )
 
 
 def _groups(name: str, trials: Sequence[TrialView]) -> Mapping[str, Sequence[TrialView]]:

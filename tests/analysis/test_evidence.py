@@ -110,6 +110,8 @@ def test_of_trials_trained_once_chance_is_not_known(tmp_path):
         "known: `evaluation: {repeats: 3}` shows it."
     )
     assert trained_once(_study(tmp_path, ranking=_ranking(0.79), objectives=objectives)) is None
+    said = trained_once(_study(tmp_path, ranking=_ranking(0.79, 0.78999), objectives=objectives))
+    assert "is less than 0.0001 ahead" in said
 
 
 def test_a_lead_is_compared_with_how_restless_the_best_trial_is(tmp_path):

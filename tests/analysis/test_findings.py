@@ -146,6 +146,24 @@ def test_values_that_are_always_together_cannot_be_told_apart():
     assert _looked_at(params).together is None
 
 
+def test_what_the_second_half_of_the_trials_brought_is_told():
+    def said(*values):
+        trials = [
+            TrialView(n, TrialState.COMPLETE, {"x": n}, (value,), {}, 9, 5, 1.0, None)
+            for n, value in enumerate(values)
+        ]
+        return findings(_as_study(sorted(trials, key=lambda trial: -trial.values[0]), trials), {}).progress
+
+    early = [0.1, 0.5, 0.2, 0.3, 0.4]
+    assert said(*early, 0.1, 0.9, 0.1, 0.1, 0.2).endswith(
+        "The second half of the trials improved the best result by 0.4000."
+    )
+    assert said(*early, 0.1, 0.3, 0.1, 0.1, 0.2).endswith(
+        "The second half of the trials brought nothing better."
+    )
+    assert "second half" not in said(*early)
+
+
 def test_few_trials_after_the_best_that_ran_to_their_end_say_nothing():
     trials = [
         TrialView(0, TrialState.COMPLETE, {"x": 1}, (0.9,), {}, 9, 5, 1.0, None),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpsearch.analysis.tried import outcomes, searched
+from hpsearch.analysis.tried import outcomes, poor, searched
 from hpsearch.space import Parameter
 from hpsearch.trial import TrialState
 from hpsearch.trial_view import TrialView
@@ -44,6 +44,15 @@ def test_each_value_has_its_best_result_and_its_part_of_complete_trials():
     )
     assert outcomes("x", seen, "minimize")[1] == "relu: 0.5000 (2 of 3; 1 pruned at once)"
     assert outcomes("y", seen, "maximize") == ()
+
+
+def test_values_with_which_no_trial_came_up_to_the_median_are_poor():
+    results = [("a", 0.9), ("a", 0.1), ("a", 0.1), ("b", 0.2), ("b", 0.2), ("b", 0.3), ("c", 0.1), ("d", 0.8)]
+    results += [("a", 0.9), ("a", 0.9), ("d", 0.8), ("d", 0.7)]
+    seen = trials(*((name, COMPLETE, value) for name, value in results))
+    assert poor("x", seen, "maximize") == ("b",)  # `c` was tried but once
+    assert poor("x", seen, "minimize") == ("d",)
+    assert poor("x", [], "maximize") == ()
 
 
 def test_true_is_not_one():

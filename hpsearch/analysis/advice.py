@@ -1,0 +1,101 @@
+"""What to do about one hyperparameter, in a sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpsearch.analysis.tried import place
+from hpsearch.space import Parameter
+from hpsearch.trial import Value
+from hpsearch.writing import number
+
+EDGE = 0.05
+"""A best value this near to an end of its range, as a part of the range, is at its edge."""
+NARROW = 1 / 3
+"""The best values are close together if they lie in so much of the range."""
+MATTERS = 0.05
+"""The share of importance from which a hyperparameter is worth searching."""
+FEWEST_OTHERS = 3
+"""Trials with other values, trained to their end, from which a value can be told from those."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one hyperparameter."""
+
+    share: float | None
+    """Of the importance; None where there were too few trials."""
+    best: Value | None
+    """The best trial's value; None if it has none."""
+    having: Sequence[Value]
+    """Those of the best trials."""
+    complete: int
+    """Trials with other values than the best that were trained to their end."""
+    tried: int
+    """Trials with other values than the best."""
+    poor: Sequence[str]
+    """Values with which no trial did well."""
+    declared: Parameter | None
+
+
+def advise(seen: Evidence) -> str:
+    """Says what to do."""
+    if seen.best is None:
+        return "The best trial does without it."
+    weak = seen.share is not None and seen.share < MATTERS
+    edge = _edge(seen.best, seen.declared)
+    if seen.declared and edge and not weak and _agree(edge, seen):
+        end = "below" if edge == "lower" else "above"
+        last = seen.declared.low if edge == "lower" else seen.declared.high
+        return f"Try values {end} {number(last)}, too: the best ones are at that end of the range."
+    avoid = f"Avoid {', '.join(seen.poor)}: no trial there reached the median." if seen.poor else ""
+    agreed = len(set(seen.having)) == 1 and len(seen.having) > 1
+    if weak or not agreed:
+        narrow = _narrow(seen) if seen.share is not None else ""
+        if narrow or avoid:
+            return f"{narrow} {avoid}".strip()
+        if seen.share is None:
+            return "Leave it as it is: the trials are too few to tell."
+        usual, count = Counter(seen.having).most_common(1)[0]
+        value = number(usual) if count > 1 else number(seen.best)
+        return (
+            f"No clear effect: fix it, for example at {value}."
+            if weak
+            else ("Matters: search it more closely around these values.")
+        )
+    if seen.complete < FEWEST_OTHERS or seen.complete * 2 < seen.tried:
+        few = f"only {seen.complete}" if seen.complete else "none"
+        few = f"{few} of {seen.tried} with another are complete"
+        return f"Perhaps {number(seen.best)}: all of the best have it, but {few}."
+    return f"Keep {number(seen.best)}{'' if seen.share else ' for now'}: all of the best trials have it."
+
+
+def _narrow(seen: Evidence) -> str:
+    """Says between which values all of the best lie, if these are close together."""
+    places = [place(value, seen.declared) for value in seen.having]
+    known = [where for where in places if where is not None]
+    few_values = seen.declared is not None and seen.declared.step is not None
+    if len(known) < max(3, len(places)) or few_values or not 0 < max(known) - min(known) <= NARROW:
+        return ""
+    low, high = min(seen.having, key=float), max(seen.having, key=float)
+    return f"Keep it between {number(low)} and {number(high)}: all of the best trials are there."
+
+
+def _agree(edge: str, seen: Evidence) -> bool:
+    """Whether most of the best trials are at the same end: one alone may be there by chance."""
+    return sum(_edge(value, seen.declared) == edge for value in seen.having) * 3 >= len(seen.having) * 2
+
+
+def _edge(value: Value, declared: Parameter | None) -> str | None:
+    """Returns the end of the declared range that a value is at, `lower` or `upper`.
+
+    Below a rate or a number of 0 there is nothing.
+    """
+    where = place(value, declared)
+    if declared is None or where is None:
+        return None
+    if where <= EDGE:
+        return None if declared.low == 0 else "lower"
+    return "upper" if where >= 1 - EDGE else None
