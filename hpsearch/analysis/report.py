@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.analysis import usage
+from hpsearch.analysis import shown_champion, usage
 from hpsearch.analysis.charts import Chart, charts
 from hpsearch.analysis.endings import endings, near_the_best, training_of
 from hpsearch.analysis.evidence import (
@@ -44,9 +41,6 @@ if TYPE_CHECKING:
     from hpsearch.trial_view import TrialView
 
 TOP = 20
-TESTS = 24
-SAME = {"test_mean_absolute_error": "test_mae", "test_root_mean_squared_error": "test_rmse"}
-"""What Keras names otherwise."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,7 @@ def _page(
     template = environment.from_string(text)
     ranking = study.ranking
     feasible = [trial for trial in ranking if trial.feasible]
-    mistakes, mistakes_picture = _mistakes(study)
+    mistakes, mistakes_picture = shown_champion.worst_mistakes(study)
     return template.render(
         study=study,
         summary=_summary(study),
@@ -113,16 +107,16 @@ def _page(
         names=_names(ranking[:TOP], found),
         counts=_counts(study),
         pruned=_pruned(study),
-        pictures=list(_pictures(study)),
-        tests=list(_tests(study, intervals)),
+        pictures=list(shown_champion.pictures(study)),
+        tests=list(shown_champion.tests(study, intervals)),
         mistakes=mistakes,
         mistakes_picture=mistakes_picture,
-        alike=_alike(mistakes),
+        alike=shown_champion.alike(mistakes),
         weighed=bool(found and found.hyperparameters and found.hyperparameters[0].share is not None),
         champion=study.champion,
         takes=_coded(usage.takes(study)),
         use=usage.code(study),
-        exports=[_export(each) for each in (study.champion or {}).get("exports", ())],
+        exports=[shown_champion.exported(each) for each in (study.champion or {}).get("exports", ())],
         figures=[_figure(chart, copy) for chart in drawn],
         plotly_js=get_plotlyjs() if drawn else "",
         failures=list(_failures(study)),
@@ -217,58 +211,6 @@ def _names(trials: tuple[TrialView, ...], found: Findings | None) -> list[str]:
     """Returns the hyperparameters of the leaderboard: those that vary, the most important first."""
     present = {name for trial in trials for name in trial.params}
     return [each.name for each in found.hyperparameters if each.name in present] if found else []
-
-
-def _pictures(study: Study) -> Iterator[dict[str, str]]:
-    """Yields the winner's learning curves and what the test evaluation drew."""
-    best = study.best[0] if study.best else None
-    if best is None:
-        return
-    curves = study.folder / "trials" / f"{best.number:04d}" / "curves.png"
-    if curves.is_file():
-        yield {"title": f"Learning curves of trial {best.number}", "source": _inline(curves)}
-    for file in sorted((study.folder / "champion").glob("test_*.png")):
-        if study.champion is not None and file.name != "test_mistakes.png":
-            yield {"title": file.stem.replace("_", " "), "source": _inline(file)}
-
-
-def _inline(file: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
-
-
-def _tests(study: Study, intervals: Mapping[str, Interval]) -> Iterator[dict[str, str]]:
-    tested = (study.champion or {}).get("test", {})
-    once = {name: value for name, value in tested.items() if SAME.get(name) not in tested}
-    for name, value in list(once.items())[:TESTS]:
-        interval = intervals.get(name)
-        written = f"{score(interval.low)} to {score(interval.high)}" if interval else ""
-        yield {"name": name, "value": score(value), "interval": written}
-
-
-def _alike(mistakes: list[dict[str, Any]]) -> str:
-    """Says if half of the worst mistakes or more are about one and the same truth."""
-    if not mistakes:
-        return ""
-    truth, count = Counter(str(each["truth"]) for each in mistakes).most_common(1)[0]
-    return f"Of these {len(mistakes)}, {count} have the truth {truth}." if count * 2 >= len(mistakes) else ""
-
-
-def _mistakes(study: Study) -> tuple[list[dict[str, Any]], str]:
-    file = study.folder / "champion" / "test_mistakes.json"
-    if study.champion is None or not file.is_file():
-        return [], ""
-    entries = [{"text": "", **entry} for entry in json.loads(file.read_text(encoding="utf-8"))]
-    for entry in entries if study.facts["data"]["task"] == "regression" else ():
-        with suppress(ValueError):  # several amounts
-            entry["error"] = number(float(entry["prediction"]) - float(entry["truth"]))
-    picture = file.with_suffix(".png")
-    return entries, _inline(picture) if picture.is_file() else ""
-
-
-def _export(export: Mapping[str, Any]) -> str:
-    name, kib = Path(export["path"]).name, export["size_bytes"] / 1024
-    difference = f"largest difference to Keras {export['largest_difference']:.1e}"
-    return f"{export['format']}: champion/{name}, {kib:.0f} KiB, {difference}"
 
 
 def _figure(chart: Chart, copy: optuna.Study) -> dict[str, str]:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from hpsearch.analysis import usage
-from hpsearch.analysis.report import _alike, _coded
+from hpsearch.analysis.report import _coded
+from hpsearch.analysis.shown_champion import alike
 from hpsearch.study_folder import StudyFolder
 
 
@@ -56,9 +57,9 @@ def test_without_a_champion_there_is_nothing_to_say(tmp_path):
 
 def test_half_of_the_mistakes_with_one_truth_are_told():
     truths = [{"truth": each} for each in ("5.0", "5.0", "1.0", "2.0")]
-    assert _alike(truths) == "Of these 4, 2 have the truth 5.0."
-    assert _alike(truths[1:]) == ""
-    assert _alike([]) == ""
+    assert alike(truths) == "Of these 4, 2 have the truth 5.0."
+    assert alike(truths[1:]) == ""
+    assert alike([]) == ""
 
 
 def test_code_in_a_sentence_is_set_as_code_and_nothing_else_is():
