@@ -1,5 +1,6 @@
 """What several folders of tests need."""
 
+import gc
 import os
 import subprocess
 from pathlib import Path
@@ -30,6 +31,17 @@ class SmallDisk:
 
     def free(self):
         self._filling.unlink()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_collections():
+    """Has the garbage collector pass over what the modules before left behind, which is for good.
+
+    Each model that is built collects first: with thousands of tests in one process, a fifth of their time.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
