@@ -43,23 +43,24 @@ class Evidence:
 def advise(seen: Evidence) -> str:
     """Says what to do."""
     if seen.best is None:
-        return "The best trial does without it."
+        return "Not in the best trial, for which its condition does not hold."
     weak = seen.share is not None and seen.share < MATTERS
-    edge = _edge(seen.best, seen.declared)
-    if seen.declared and edge and not weak and _agree(edge, seen):
-        end = "below" if edge == "lower" else "above"
-        last = seen.declared.low if edge == "lower" else seen.declared.high
-        return f"Try values {end} {number(last)}, too: the best ones are at that end of the range."
+    beyond = _beyond(seen)
+    if beyond and not weak and _edge(seen.best, seen.declared):
+        return beyond
     avoid = f"Avoid {', '.join(seen.poor)}: no trial there reached the median." if seen.poor else ""
     agreed = len(set(seen.having)) == 1 and len(seen.having) > 1
     if weak or not agreed:
         narrow = _narrow(seen) if seen.share is not None else ""
         if narrow or avoid:
-            return f"{narrow} {avoid}".strip()
+            return " ".join(filter(None, (narrow, narrow and beyond, avoid)))
         if seen.share is None:
             return "Leave it as it is: the trials are too few to tell."
         usual, count = Counter(seen.having).most_common(1)[0]
-        value = number(usual) if count > 1 else number(seen.best)
+        if weak and usual != seen.best and count > 1:
+            most = f"{count} of the best {len(seen.having)} have {number(usual)}"
+            return f"No clear effect: {most}, the very best {number(seen.best)}."
+        value = number(seen.best)
         return (
             f"No clear effect: fix it, for example at {value}."
             if weak
@@ -83,9 +84,17 @@ def _narrow(seen: Evidence) -> str:
     return f"Keep it between {number(low)} and {number(high)}: all of the best trials are there."
 
 
-def _agree(edge: str, seen: Evidence) -> bool:
-    """Whether most of the best trials are at the same end: one alone may be there by chance."""
-    return sum(_edge(value, seen.declared) == edge for value in seen.having) * 3 >= len(seen.having) * 2
+def _beyond(seen: Evidence) -> str:
+    """Says that there may be better values beyond an end, if most of the best trials are there.
+
+    One alone may be there by chance.
+    """
+    for edge, end in (("lower", "below"), ("upper", "above")):
+        there = sum(_edge(value, seen.declared) == edge for value in seen.having)
+        if seen.declared is not None and there and there * 3 >= len(seen.having) * 2:
+            last = seen.declared.low if edge == "lower" else seen.declared.high
+            return f"Try values {end} {number(last)}, too: most of the best are at that end of the range."
+    return ""
 
 
 def _edge(value: Value, declared: Parameter | None) -> str | None:

@@ -86,8 +86,7 @@ def near_the_best(study: Study) -> str | None:
     return (
         f"Trial {other.number} differs from trial {best.number} in `{name}` alone "
         f"({number(other.params.get(name))} instead of {number(best.params.get(name))}), and is {gap:.4f} "
-        f"behind{_stopped(other, best)}. Else chance decides so much, and the first places are a matter of "
-        "luck."
+        f"behind: {_stopped(other, best)} or by chance, and then the first places are a matter of luck."
     )
 
 
@@ -103,9 +102,9 @@ def _is_near(best: TrialView, other: TrialView, declared: Mapping[str, Parameter
 def _stopped(other: TrialView, best: TrialView) -> str:
     """Names what may be the cause, besides chance."""
     if other.epochs >= best.epochs:
-        return ", perhaps by that setting"
+        return "by that setting,"
     ended = f"at epoch {other.epochs}, trial {best.number} at {best.epochs}"
-    return f", perhaps by that setting, or as it ended too early ({ended})"
+    return f"by that setting, because it ended too early ({ended}),"
 
 
 def _differences(one: TrialView, other: TrialView) -> list[str]:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from hpsearch.analysis.advice import Evidence, advise
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 FEWEST_EPOCHS = 3
 """Trials of fewer are short on purpose."""
+SMALL = 0.1
+"""A gain of no more than this part of what separates the best result from the median is small."""
 FEWEST_TO_HALVE = 10
 """Complete trials from which their second half is compared with the first."""
 FEWEST_LATER = 3
@@ -133,7 +136,7 @@ def _good(values: Sequence[Value], declared: Parameter | None) -> str:
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if len(set(values)) == 1:
         return f"{number(values[0])} (all {len(values)})" if len(values) > 1 else number(values[0])
-    if numbers and not (declared and declared.values):
+    if numbers and not (declared and (declared.values or declared.step)):
         return f"{number(min(values))} to {number(max(values))}"
     return ", ".join(f"{number(v)} ({count} of {len(values)})" for v, count in Counter(values).most_common())
 
@@ -175,32 +178,48 @@ def _progress(study: Study) -> str:
         return "The last trial was the best: the search was still improving, and more trials may help."
     whole = sum(trial.number > best.number and trial.state is TrialState.COMPLETE for trial in finished)
     share = later / len(finished)
+    gain = _gain(study)
     if whole < FEWEST_LATER:
         verdict = "too few to say whether the search has found what there is"
     elif share >= 0.5:
         verdict = "more trials of this search are unlikely to help much"
-    elif share >= 0.25:
+    elif share >= 0.25 or (gain is not None and gain.is_small):
         verdict = "the search may have found what there is"
     else:
         verdict = "the search may still improve"
     ran = "" if whole == later else f", of which {whole} ran to their end,"
     said = f"The best trial was number {best.number}; the {later} after it{ran} were no better: {verdict}."
-    return said + _gained(study)
+    return said if gain is None else f"{said} {gain.told}"
 
 
-def _gained(study: Study) -> str:
-    """Says what the second half of the trials has brought."""
+@dataclass(frozen=True)
+class _Gain:
+    """What the second half of the trials has brought."""
+
+    of_all: float
+    of_half: float
+    """The best value by the middle."""
+    middle: float
+    """The median of all."""
+
+    @property
+    def is_small(self) -> bool:
+        return abs(self.of_all - self.of_half) <= SMALL * abs(self.of_all - self.middle)
+
+    @property
+    def told(self) -> str:
+        gained = abs(self.of_all - self.of_half)
+        what = f"improved the best result by {gained:.4f}" if gained else "brought nothing better"
+        return f"The second half of the trials {what}."
+
+
+def _gain(study: Study) -> _Gain | None:
     values = {trial.number: trial.values[0] for trial in study.ranking if trial.feasible}
     early = [value for number, value in values.items() if number < len(study.trials) / 2]
     if len(values) < FEWEST_TO_HALVE or not early:
-        return ""
-    before, now = (
-        (max if next(iter(study.objectives.values())) == "maximize" else min)(early),
-        study.best[0].values[0],
-    )
-    if before == now:
-        return " The second half of the trials brought nothing better."
-    return f" The second half of the trials improved the best result by {abs(now - before):.4f}."
+        return None
+    best = max if next(iter(study.objectives.values())) == "maximize" else min
+    return _Gain(best(values.values()), best(early), median(values.values()))
 
 
 def _short(study: Study, top: Sequence[TrialView]) -> str | None:

@@ -58,7 +58,8 @@ def outcomes(name: str, trials: Sequence[TrialView], direction: str) -> tuple[st
 
     Returns:
         A line a value, or a third of the trials, in their order: the best result, and in brackets how many of
-        the trials are complete, `relu: 0.7902 (7 of 14; 5 pruned at once)`: those after their first epoch.
+        the trials are complete, `relu: 0.7902, median 0.7705 (7 of 14; 5 pruned at once)`: those after their
+        first epoch.
     """
     counted = (TrialState.COMPLETE, TrialState.PRUNED)
     having = [t for t in trials if name in t.params and t.state in counted and t.feasible]
@@ -67,6 +68,7 @@ def outcomes(name: str, trials: Sequence[TrialView], direction: str) -> tuple[st
         complete = [trial.values[0] for trial in group if trial.state is TrialState.COMPLETE]
         best = (max if direction == "maximize" else min)(complete, default=None)
         result = "-" if best is None else score(best)
+        result += f", median {score(median(complete))}" if len(complete) >= FEWEST else ""
         at_once = sum(trial.state is TrialState.PRUNED and trial.epochs <= 1 for trial in group)
         hardly = f"; {at_once} pruned at once" if at_once else ""
         lines.append(f"{label}: {result} ({len(complete)} of {len(group)}{hardly})")

@@ -18,14 +18,19 @@ def of(declared, having, *, share=0.01, best=..., complete=9, tried=9, poor=()):
 @pytest.mark.parametrize(
     ("expected", "said"),
     [
-        ("The best trial does without it.", of(KIND, ["a"], best=None)),
-        ("No clear effect: fix it, for example at b.", of(KIND, ["a", "b", "b"])),
+        ("Not in the best trial, for which its condition does not hold.", of(KIND, ["a"], best=None)),
+        ("No clear effect: 2 of the best 3 have b, the very best a.", of(KIND, ["a", "b", "b"])),
         ("No clear effect: fix it, for example at 0.001.", of(RATE, [1e-3, 1e-4, 1e-1])),
         ("Avoid c: no trial there reached the median.", of(KIND, ["a", "b", "b"], poor=["c"])),
         (
             "Keep it between 0.001 and 0.002: all of the best trials are there. Avoid 0.01 to 0.1: no trial "
             "there reached the median.",
             of(RATE, [1e-3, 2e-3, 1.5e-3], poor=["0.01 to 0.1"]),
+        ),
+        (
+            "Keep it between 0.05 and 0.1: all of the best trials are there. Try values above 0.1, too: "
+            "most of the best are at that end of the range.",
+            of(RATE, [5e-2, 1e-1, 1e-1]),
         ),
         ("No clear effect: fix it, for example at 64.", of(UNITS, [64, 64, 128])),  # neighbours: few values
         ("Matters: search it more closely around these values.", of(RATE, [1e-3, 1e-4, 1e-1], share=0.5)),
@@ -37,7 +42,7 @@ def of(declared, having, *, share=0.01, best=..., complete=9, tried=9, poor=()):
         ),
         ("Leave it as it is: the trials are too few to tell.", of(KIND, ["a", "b", "a"], share=None)),
         (
-            "Try values above 256, too: the best ones are at that end of the range.",
+            "Try values above 256, too: most of the best are at that end of the range.",
             of(UNITS, [256, 256, 16], share=0.5),
         ),
     ],

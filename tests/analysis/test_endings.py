@@ -62,15 +62,15 @@ def test_a_trial_next_to_the_best_shows_how_much_a_result_may_move():
     near = trial(2, COMPLETE, 9, 0.80, {"rate": 0.02, "units": 8})
     same = trial(3, COMPLETE, 9, 0.70, {"rate": 0.01, "units": 8})
     assert near_the_best(study([best, second, near])) == (
-        "Trial 2 differs from trial 0 in `rate` alone (0.02 instead of 0.01), and is 0.1000 behind, "
-        "perhaps by that setting. Else chance decides so much, and the first places are a matter of luck."
+        "Trial 2 differs from trial 0 in `rate` alone (0.02 instead of 0.01), and is 0.1000 behind: "
+        "by that setting, or by chance, and then the first places are a matter of luck."
     )
     assert near_the_best(study([best, second, same])) == (
         "Trial 3 has the settings of trial 0, and is 0.2000 behind: so much is chance."
     )
     stopped = trial(2, COMPLETE, 4, 0.80, {"rate": 0.02, "units": 8})
     said = near_the_best(study([best, second, stopped]))
-    assert "perhaps by that setting, or as it ended too early (at epoch 4, trial 0 at 9). Else" in said
+    assert "by that setting, because it ended too early (at epoch 4, trial 0 at 9), or by chance" in said
     for params in (
         {"rate": 0.02, "units": 32},
         {"rate": 0.5, "units": 8},

@@ -115,10 +115,14 @@ UNITS = Parameter("units", "int", 64, low=16, high=256)
         (
             RATE,
             [0.5, 0.49, 0.1, 0.3],
-            "Try values above 0.5, too: the best ones are at that end of the range.",
+            "Try values above 0.5, too: most of the best are at that end of the range.",
         ),
         (UNITS, [256, 32, 64, 128], "Leave it as it is: the trials are too few to tell."),
-        (UNITS, [16, 16, 64, 128], "Try values below 16, too: the best ones are at that end of the range."),
+        (
+            UNITS,
+            [16, 16, 64, 128],
+            "Try values below 16, too: most of the best are at that end of the range.",
+        ),
     ],
 )
 def test_few_trials_give_advice_where_the_best_agree(declared, values, advice):

@@ -63,9 +63,9 @@ def test_true_is_not_one():
 def test_many_numbers_are_shown_by_thirds_of_the_trials():
     seen = trials(*((x / 10, COMPLETE, x / 100) for x in (5, 3, 1, 9, 7, 8, 2, 6)))
     assert outcomes("x", seen, "maximize") == (
-        "0.1 to 0.3: 0.0300 (3 of 3)",
+        "0.1 to 0.3: 0.0300, median 0.0200 (3 of 3)",
         "0.5 to 0.6: 0.0600 (2 of 2)",
-        "0.7 to 0.9: 0.0900 (3 of 3)",
+        "0.7 to 0.9: 0.0900, median 0.0800 (3 of 3)",
     )
     many = trials(*((f"name {n}", COMPLETE, 0.5) for n in range(9)))
     assert outcomes("x", many, "maximize") == ()
