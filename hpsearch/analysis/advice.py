@@ -13,8 +13,8 @@ from hpsearch.writing import number
 
 EDGE = 0.05
 """A best value this near to an end of its range, as a part of the range, is at its edge."""
-NARROW = 1 / 3
-"""The best values are close together if they lie in so much of the range."""
+CHANCE = 0.05
+"""The best values are together by more than chance, if so many trials would rarely be there by it."""
 MATTERS = 0.05
 """The share of importance from which a hyperparameter is worth searching."""
 FEWEST_OTHERS = 3
@@ -31,6 +31,8 @@ class Evidence:
     """The best trial's value; None if it has none."""
     having: Sequence[Value]
     """Those of the best trials."""
+    everywhere: Sequence[Value]
+    """Those of all complete trials."""
     complete: int
     """Trials with other values than the best that were trained to their end."""
     tried: int
@@ -43,7 +45,11 @@ class Evidence:
 def advise(seen: Evidence) -> str:
     """Says what to do."""
     if seen.best is None:
-        return "Not in the best trial, for which its condition does not hold."
+        given = seen.declared.conditions if seen.declared else ()
+        only = " and ".join(f"{each.name}={'/'.join(map(number, each.values))}" for each in given)
+        return (
+            f"Only with {only}, which the best trial has not." if only else "The best trial does without it."
+        )
     weak = seen.share is not None and seen.share < MATTERS
     beyond = _beyond(seen)
     if beyond and not weak and _edge(seen.best, seen.declared):
@@ -74,13 +80,15 @@ def advise(seen: Evidence) -> str:
 
 
 def _narrow(seen: Evidence) -> str:
-    """Says between which values all of the best lie, if these are close together."""
+    """Says between which values all of the best lie, if so many are not there by chance."""
     places = [place(value, seen.declared) for value in seen.having]
-    known = [where for where in places if where is not None]
     few_values = seen.declared is not None and seen.declared.step is not None
-    if len(known) < max(3, len(places)) or few_values or not 0 < max(known) - min(known) <= NARROW:
+    if len(places) < 3 or None in places or few_values or len(set(places)) == 1:
         return ""
     low, high = min(seen.having, key=float), max(seen.having, key=float)
+    there = sum(float(low) <= float(value) <= float(high) for value in seen.everywhere)
+    if (there / len(seen.everywhere)) ** len(seen.having) > CHANCE:
+        return ""
     return f"Keep it between {number(low)} and {number(high)}: all of the best trials are there."
 
 

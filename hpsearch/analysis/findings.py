@@ -105,8 +105,8 @@ class _Trials:
 
 
 def best_few(ranking: Sequence[TrialView]) -> Sequence[TrialView]:
-    """Returns those that are looked at together: a tenth of the trials, at least three."""
-    return ranking[: max(3, math.ceil(len(ranking) / 10))]
+    """Returns those that are looked at together: a fifth of the trials, at least three."""
+    return ranking[: max(3, math.ceil(len(ranking) / 5))]
 
 
 def _finding(name: str, share: float | None, trials: _Trials, declared: Parameter | None) -> Finding:
@@ -117,7 +117,8 @@ def _finding(name: str, share: float | None, trials: _Trials, declared: Paramete
     others = [trial for trial in tried if trial.params.get(name, best) != best]
     complete = sum(trial.state is TrialState.COMPLETE for trial in others)
     avoid = poor(name, trials.all, trials.direction)
-    evidence = Evidence(share, best, having, complete, len(others), avoid, declared)
+    everywhere = [trial.params[name] for trial in trials.ranking if name in trial.params]
+    evidence = Evidence(share, best, having, everywhere, complete, len(others), avoid, declared)
     return Finding(
         name,
         share,

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from hpsearch.space import Parameter
     from hpsearch.trial_view import TrialView
 
-FEWEST = 3
-"""Complete trials from which a value is called poor."""
+FEWEST_OF_A_MEDIAN = 3
+"""Complete trials from which a median says something."""
+FEWEST_OF_POOR = 5
+"""Complete trials from which a value is poor if none is above the median: one in 32 by chance."""
 MOST_VALUES = 6
 """Hyperparameters of more are shown by thirds of their trials."""
 
@@ -68,7 +70,7 @@ def outcomes(name: str, trials: Sequence[TrialView], direction: str) -> tuple[st
         complete = [trial.values[0] for trial in group if trial.state is TrialState.COMPLETE]
         best = (max if direction == "maximize" else min)(complete, default=None)
         result = "-" if best is None else score(best)
-        result += f", median {score(median(complete))}" if len(complete) >= FEWEST else ""
+        result += f", median {score(median(complete))}" if len(complete) >= FEWEST_OF_A_MEDIAN else ""
         at_once = sum(trial.state is TrialState.PRUNED and trial.epochs <= 1 for trial in group)
         hardly = f"; {at_once} pruned at once" if at_once else ""
         lines.append(f"{label}: {result} ({len(complete)} of {len(group)}{hardly})")
@@ -78,7 +80,7 @@ def outcomes(name: str, trials: Sequence[TrialView], direction: str) -> tuple[st
 def poor(name: str, trials: Sequence[TrialView], direction: str) -> tuple[str, ...]:
     """Returns the values, or thirds of the trials, with which no trial came up to the median.
 
-    Those tried less than three times are left out.
+    Those tried a few times only are left out.
     """
     sign = 1 if direction == "maximize" else -1
     complete = [t for t in trials if t.state is TrialState.COMPLETE and t.feasible]
@@ -87,7 +89,7 @@ def poor(name: str, trials: Sequence[TrialView], direction: str) -> tuple[str, .
     return tuple(
         label
         for label, group in groups.items()
-        if len(group) >= FEWEST and all(sign * trial.values[0] < middle for trial in group)
+        if len(group) >= FEWEST_OF_POOR and all(sign * trial.values[0] < middle for trial in group)
     )
 
 

@@ -3,24 +3,31 @@
 import pytest
 
 from hpsearch.analysis.advice import Evidence, advise
-from hpsearch.space import Parameter
+from hpsearch.space import Condition, Parameter
 
 RATE = Parameter("rate", "float", 1e-3, low=1e-4, high=1e-1, sampling="log")
 UNITS = Parameter("units", "int", 64, low=16, high=256, step=2, sampling="log")
+INNER = Parameter("x", "float", 0.5, low=0.0, high=1.0, conditions=(Condition("kind", ("b", "c")),))
 KIND = Parameter("kind", "choice", "a", values=("a", "b", "c"))
 
 
-def of(declared, having, *, share=0.01, best=..., complete=9, tried=9, poor=()):
+def of(declared, having, *, share=0.01, best=..., complete=9, tried=9, poor=(), everywhere=None):
     best = having[0] if best is ... else best
-    return advise(Evidence(share, best, having, complete, tried, poor, declared))
+    everywhere = everywhere or [*having, *[1e-4] * 9]
+    return advise(Evidence(share, best, having, everywhere, complete, tried, poor, declared))
 
 
 @pytest.mark.parametrize(
     ("expected", "said"),
     [
-        ("Not in the best trial, for which its condition does not hold.", of(KIND, ["a"], best=None)),
+        ("The best trial does without it.", of(KIND, ["a"], best=None)),
+        ("Only with kind=b/c, which the best trial has not.", of(INNER, [0.5], best=None)),
         ("No clear effect: 2 of the best 3 have b, the very best a.", of(KIND, ["a", "b", "b"])),
         ("No clear effect: fix it, for example at 0.001.", of(RATE, [1e-3, 1e-4, 1e-1])),
+        (
+            "No clear effect: fix it, for example at 0.001.",  # most of all are there
+            of(RATE, [1e-3, 2e-3, 1.5e-3], everywhere=[1e-3, 2e-3, 1.5e-3, 1e-3, 1e-4]),
+        ),
         ("Avoid c: no trial there reached the median.", of(KIND, ["a", "b", "b"], poor=["c"])),
         (
             "Keep it between 0.001 and 0.002: all of the best trials are there. Avoid 0.01 to 0.1: no trial "

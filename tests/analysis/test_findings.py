@@ -56,7 +56,7 @@ def test_every_hyperparameter_is_spoken_of(searched):
     for each in found.hyperparameters:
         assert each.best == best.params[each.name]
     activation = next(each for each in found.hyperparameters if each.name == "activation")
-    assert activation.good == "relu (all 3)"
+    assert activation.good == "relu (all 5)"
     assert "relu" in activation.advice
     assert set(activation.searched.split(", ")) == {"relu", "tanh"}
     later = sum(trial.number > best.number for trial in searched.trials)

@@ -48,7 +48,7 @@ def test_each_value_has_its_best_result_and_its_part_of_complete_trials():
 
 def test_values_with_which_no_trial_came_up_to_the_median_are_poor():
     results = [("a", 0.9), ("a", 0.1), ("a", 0.1), ("b", 0.2), ("b", 0.2), ("b", 0.3), ("c", 0.1), ("d", 0.8)]
-    results += [("a", 0.9), ("a", 0.9), ("d", 0.8), ("d", 0.7)]
+    results += [("a", 0.9), ("a", 0.9), ("b", 0.2), ("b", 0.2), *[("d", 0.8)] * 4]
     seen = trials(*((name, COMPLETE, value) for name, value in results))
     assert poor("x", seen, "maximize") == ("b",)  # `c` was tried but once
     assert poor("x", seen, "minimize") == ("d",)
