@@ -101,6 +101,10 @@ def _beyond(seen: Evidence) -> str:
         there = sum(_edge(value, seen.declared) == edge for value in seen.having)
         if seen.declared is not None and there and there * 3 >= len(seen.having) * 2:
             last = seen.declared.low if edge == "lower" else seen.declared.high
+            if len(set(seen.having)) == 1 and seen.best == last:
+                return (
+                    f"Keep {number(last)}, and try values {end} it: all of the best trials are at that end."
+                )
             return f"Try values {end} {number(last)}, too: most of the best are at that end of the range."
     return ""
 

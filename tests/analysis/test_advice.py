@@ -52,6 +52,10 @@ def of(declared, having, *, share=0.01, best=..., complete=9, tried=9, poor=(), 
             "Try values above 256, too: most of the best are at that end of the range.",
             of(UNITS, [256, 256, 16], share=0.5),
         ),
+        (
+            "Keep 256, and try values above it: all of the best trials are at that end.",
+            of(UNITS, [256, 256, 256], share=0.5),
+        ),
     ],
 )
 def test_it_fits_the_evidence(expected, said):
