@@ -15,6 +15,7 @@ from hpsearch.experiment import Experiment
 from hpsearch.parts import PARTS_FOLDER, Part
 from hpsearch.plan import trial_spec
 from hpsearch.study import Study
+from hpsearch.study_folder import StudyFolder
 from hpsearch.tracking.history import read_history
 from hpsearch.trial import Epoch, ProbeResult, Result, TrialState
 from hpsearch.trial_view import TrialView
@@ -101,10 +102,12 @@ def reproduce(
             on_epoch(epoch)
 
     with tempfile.TemporaryDirectory() as folder, checked(experiment) as (report, run):
-        spec = trial_spec(study.files, experiment.search.seed, trial, recorded.params)
+        place = StudyFolder(Path(folder))  # a trial measures files beside its study's others
+        place.trial(trial).mkdir(parents=True)
+        spec = trial_spec(place, experiment.search.seed, trial, recorded.params)
         ended = len(recorded.parts) or recorded.epochs
         pause_after = ended if recorded.state is TrialState.PRUNED else None
-        result = run(replace(spec, folder=folder, pause_after=pause_after), on_epoch=note)
+        result = run(replace(spec, pause_after=pause_after), on_epoch=note)
     if not isinstance(result, Result):
         raise TypeError(f"a trial returned {type(result).__name__}")
     pairs = [("epochs", 0, float(recorded.epochs), float(result.epochs))]

@@ -8,7 +8,7 @@
     preflight.json     what was found out about the space and the export while the search ran
     champion.json      the trial that was selected, its test metrics and exported files
     champion/          what the test evaluation wrote; the exported files
-    deployed/          size and speed of files of one structure, for trials that are to be deployed
+    latencies/         what a file of each structure takes to run, where trials are to be deployed
     trials/0007/       what one trial needs to go on, and what it left
 """
 
@@ -65,9 +65,9 @@ class StudyFolder:
         return self.path / "champion"
 
     @property
-    def deployed(self) -> Path:
-        """Folder of the size and speed of files, by their structure."""
-        return self.path / "deployed"
+    def latencies(self) -> Path:
+        """Folder of what files take to run, by their structure."""
+        return self.path / "latencies"
 
     @property
     def report(self) -> Path:

@@ -5,10 +5,12 @@ import io
 import json
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
 
+import hpsearch
 from hpsearch.cli.entry import call
 from hpsearch.study import Study
 from hpsearch.study_folder import StudyFolder
@@ -90,6 +92,16 @@ def test_the_file_that_is_delivered_is_the_one_that_was_measured(searched):
     assert export["format"] == "int8"
     measured = study.best[0].metrics["tflite_size_kib"]
     assert export["size_bytes"] / 1024 == pytest.approx(measured, abs=0.1)
+
+
+def test_it_is_reproduced_and_leaves_nothing_elsewhere(searched, tmp_path, monkeypatch):
+    study, _ = searched
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    found = hpsearch.reproduce(study, 0)
+    assert found.differences == ()
+    assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
+    assert not [*tmp_path.rglob("*latenc*")]
 
 
 def test_mlflow_has_the_metrics_and_a_tag(searched):

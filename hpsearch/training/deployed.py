@@ -48,6 +48,7 @@ from hpsearch.trial import (
 if TYPE_CHECKING:
     from hpsearch.datasets import Data
     from hpsearch.experiment import Experiment
+    from hpsearch.trial import Speed
 
 Convert = Callable[[Export], ExportResult | Failure]
 """Makes a file of a model, in a process of its own."""
@@ -211,8 +212,8 @@ class Deployed:
     def _of_file(self, model: keras.Model) -> Mapping[str, float]:
         """Returns size and speed of the file.
 
-        Those of an architecture that this process has measured, or of a file of the same structure that any
-        trial of the study has: else what separates them is noise, and a front full of it.
+        Those of an architecture that this process has measured; the speed of a file of the same structure
+        that any trial of the study has: else what separates them is noise, and a front full of it.
         """
         architecture = fingerprint(model)
         form = (self._experiment.tflite_format, self._experiment.export.integer_io)
@@ -227,23 +228,24 @@ class Deployed:
             made = self._proven(self._run(replace(self._job(folder, folder / MODEL_FILE), measure=True)))
         found = {SIZE: made.size_bytes / 1024}
         if made.speed is not None:
-            found[LATENCY] = made.speed.default.median_ms
-            if made.speed.structure is not None:
-                found = self._first_of(made.speed.structure, found)
+            found[LATENCY] = self._first_latency(made.speed)
         elif LATENCY in self._wanted:
             raise ExportError(fault(self._where, "its speed could not be measured"))
         if architecture is not None:
             _measured[key] = found
         return found
 
-    def _first_of(self, structure: str, found: dict[str, float]) -> dict[str, float]:
-        """Returns what was found of the study's first file of a structure; two at a time may differ."""
-        kept = study_of(self._folder).deployed / f"{structure}.json"
+    def _first_latency(self, speed: Speed) -> float:
+        """Returns what was measured of the study's first file of this structure; two at a time may differ."""
+        measured = speed.default.median_ms
+        if speed.structure is None:
+            return measured
+        kept = study_of(self._folder).latencies / f"{speed.structure}.json"
         try:
-            return dict(json.loads(kept.read_text(encoding="utf-8")))
+            return float(json.loads(kept.read_text(encoding="utf-8"))[LATENCY])
         except FileNotFoundError:
-            write_text(kept, json.dumps(found))
-            return found
+            write_text(kept, json.dumps({LATENCY: measured}))
+            return measured
 
     def _job(self, folder: Path, model: Path) -> Export:
         """Returns the job that makes the file, whatever that decides: an untrained model decides nothing."""

@@ -244,7 +244,7 @@ def test_a_real_file_is_measured_and_scored(tmp_path):
     folder = StudyFolder(tmp_path)
     result = perform(experiment, spec(folder.trial(0)), FakeDriver())
     assert isinstance(result, Result), result
-    (kept,) = folder.deployed.iterdir()
+    (kept,) = folder.latencies.iterdir()
     assert json.loads(kept.read_text())["tflite_latency_ms"] == result.metrics["tflite_latency_ms"]
     assert 1 < result.metrics["tflite_size_kib"] < 8
     assert 0 < result.metrics["tflite_latency_ms"] < 100
