@@ -62,21 +62,20 @@ def advise(seen: Evidence) -> str:
             return " ".join(filter(None, (narrow, narrow and beyond, avoid)))
         if seen.share is None:
             return "Leave it as it is: the trials are too few to tell."
-        usual, count = Counter(seen.having).most_common(1)[0]
-        if weak and usual != seen.best and count > 1:
-            most = f"{count} of the best {len(seen.having)} have {number(usual)}"
-            return f"No clear effect: {most}, the very best {number(seen.best)}."
-        value = number(seen.best)
-        return (
-            f"No clear effect: fix it, for example at {value}."
-            if weak
-            else ("Matters: search it more closely around these values.")
-        )
+        return _without_effect(seen) if weak else "Matters: search it more closely around these values."
     if seen.complete < FEWEST_OTHERS or seen.complete * 2 < seen.tried:
         few = f"only {seen.complete}" if seen.complete else "none"
         few = f"{few} of {seen.tried} with another are complete"
         return f"Perhaps {number(seen.best)}: all of the best have it, but {few}."
     return f"Keep {number(seen.best)}{'' if seen.share else ' for now'}: all of the best trials have it."
+
+
+def _without_effect(seen: Evidence) -> str:
+    usual, count = Counter(seen.having).most_common(1)[0]
+    if usual == seen.best or count == 1:
+        return f"No clear effect: fix it, for example at {number(seen.best)}."
+    most = f"{count} of the best {len(seen.having)} have {number(usual)}"
+    return f"No clear effect: {most}, the very best {number(seen.best)}."
 
 
 def _narrow(seen: Evidence) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hpsearch.analysis.tried import place
-from hpsearch.space import Parameter, Space
+from hpsearch.analysis.tried import declared_in, place
+from hpsearch.space import Parameter
 from hpsearch.trial import TrialState
 from hpsearch.writing import number, score
 
@@ -22,31 +23,36 @@ NEAR = 0.15
 
 def endings(study: Study) -> Iterator[str]:
     """Yields a sentence about the trials that were pruned, and one about those that ended by themselves."""
-    pruned = [t for t in study.trials if t.state is TrialState.PRUNED and t.epochs and not t.parts]
-    if pruned:
+    if pruned := pruned_trials(study):
         yield _of_pruned(study, pruned)
     complete = [t for t in study.ranking if t.feasible and not t.parts]
-    longest = max((trial.epochs for trial in study.trials), default=0)
-    before = [trial for trial in complete if trial.epochs < longest]
-    patience = (training_of(study).get("early_stopping") or {}).get("patience")
+    training = training_of(study)
+    longest = training.get("epochs", 0)
+    before = [trial for trial in complete if trial.epochs < trial.params.get("epochs", longest)]
+    patience = (training.get("early_stopping") or {}).get("patience")
     if before and patience is not None:
         many = len(before) * 3 >= len(complete)
         longer = " Where values go up and down, a longer `patience` may find more." if many else ""
         yield (
-            f"{len(before)} of {len(complete)} complete trials ended before epoch {longest}, because they "
+            f"{len(before)} of {len(complete)} complete trials ended before their last epoch, because they "
             f"had not improved for {patience} epochs (`early_stopping`)." + longer
         )
 
 
-def _of_pruned(study: Study, pruned: list[TrialView]) -> str:
+def pruned_trials(study: Study) -> list[TrialView]:
+    """Returns the trials of one training that were pruned while they trained, the best first."""
+    metric, direction = next(iter(study.objectives.items()))
+    sign = -1 if direction == "maximize" else 1
+    pruned = [t for t in study.trials if t.state is TrialState.PRUNED and t.epochs and not t.parts]
+    return sorted(pruned, key=lambda trial: sign * trial.metrics.get(metric, sign * math.inf))
+
+
+def _of_pruned(study: Study, pruned: Sequence[TrialView]) -> str:
     first = sum(trial.epochs == 1 for trial in pruned)
     at_once = f", {first} of them after their first epoch" if first else ""
     said = f"{len(pruned)} trials were pruned: others were better after as many epochs{at_once}."
-    metric, direction = next(iter(study.objectives.items()))
-    sign = 1 if direction == "maximize" else -1
-    known = [trial for trial in pruned if metric in trial.metrics]
-    if known:
-        best = max(known, key=lambda trial: sign * trial.metrics[metric])
+    metric, best = next(iter(study.objectives)), pruned[0]
+    if metric in best.metrics:
         said += (
             f" The best of them was trial {best.number}, which had reached {score(best.metrics[metric])} "
             f"by epoch {best.epochs}."
@@ -70,7 +76,7 @@ def near_the_best(study: Study) -> str | None:
     if len(ranking) < 3 or len(study.objectives) > 1 or ranking[0].parts:
         return None
     best, second = ranking[:2]
-    declared = {p.name: p for p in Space.from_json(study.facts.get("space") or "[]").parameters}
+    declared = declared_in(study)
     near = [trial for trial in ranking[1:] if _is_near(best, trial, declared)]
     if not near:
         return None

@@ -10,8 +10,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from hpsearch.analysis.advice import Evidence, advise
-from hpsearch.analysis.tried import outcomes, poor, searched
-from hpsearch.space import Parameter, Space
+from hpsearch.analysis.tried import declared_in, outcomes, poor, searched
+from hpsearch.space import Parameter
 from hpsearch.trial import TrialState, Value
 from hpsearch.writing import number
 
@@ -64,6 +64,11 @@ class Findings:
     together: str | None
     """Which values cannot be told apart, as the same trials have them."""
 
+    @property
+    def weighed(self) -> bool:
+        """Whether there were enough trials to tell what matters."""
+        return any(each.share is not None for each in self.hyperparameters)
+
 
 def findings(study: Study, importances: Mapping[str, float]) -> Findings | None:
     """Reads a study.
@@ -83,7 +88,7 @@ def findings(study: Study, importances: Mapping[str, float]) -> Findings | None:
     everywhere = {name for name in names if all(name in trial.params for trial in ranking)}
     fixed = {n: next(iter(values[n])) for n in names if len(values[n]) == 1 and n in everywhere}
     varied = sorted((n for n in names if n not in fixed), key=lambda n: -importances.get(n, 0.0))
-    declared = {p.name: p for p in Space.from_json(study.facts.get("space") or "[]").parameters}
+    declared = declared_in(study)
     top = best_few(ranking)
     looked_at = _Trials(study.trials, ranking, top, next(iter(study.objectives.values())))
     found = tuple(
@@ -179,48 +184,31 @@ def _progress(study: Study) -> str:
         return "The last trial was the best: the search was still improving, and more trials may help."
     whole = sum(trial.number > best.number and trial.state is TrialState.COMPLETE for trial in finished)
     share = later / len(finished)
-    gain = _gain(study)
+    gained, small = _gained(study)
     if whole < FEWEST_LATER:
         verdict = "too few to say whether the search has found what there is"
     elif share >= 0.5:
         verdict = "more trials of this search are unlikely to help much"
-    elif share >= 0.25 or (gain is not None and gain.is_small):
+    elif share >= 0.25 or small:
         verdict = "the search may have found what there is"
     else:
         verdict = "the search may still improve"
     ran = "" if whole == later else f", of which {whole} ran to their end,"
     said = f"The best trial was number {best.number}; the {later} after it{ran} were no better: {verdict}."
-    return said if gain is None else f"{said} {gain.told}"
+    return said + gained
 
 
-@dataclass(frozen=True)
-class _Gain:
-    """What the second half of the trials has brought."""
-
-    of_all: float
-    of_half: float
-    """The best value by the middle."""
-    middle: float
-    """The median of all."""
-
-    @property
-    def is_small(self) -> bool:
-        return abs(self.of_all - self.of_half) <= SMALL * abs(self.of_all - self.middle)
-
-    @property
-    def told(self) -> str:
-        gained = abs(self.of_all - self.of_half)
-        what = f"improved the best result by {gained:.4f}" if gained else "brought nothing better"
-        return f"The second half of the trials {what}."
-
-
-def _gain(study: Study) -> _Gain | None:
+def _gained(study: Study) -> tuple[str, bool]:
+    """Says what the second half of the trials has brought, and whether that is little."""
     values = {trial.number: trial.values[0] for trial in study.ranking if trial.feasible}
     early = [value for number, value in values.items() if number < len(study.trials) / 2]
     if len(values) < FEWEST_TO_HALVE or not early:
-        return None
-    best = max if next(iter(study.objectives.values())) == "maximize" else min
-    return _Gain(best(values.values()), best(early), median(values.values()))
+        return "", False
+    best = max if study.objectives[next(iter(study.objectives))] == "maximize" else min
+    gain = abs(best(values.values()) - best(early))
+    what = f"improved the best result by {gain:.4f}" if gain else "brought nothing better"
+    small = gain <= SMALL * abs(best(values.values()) - median(values.values()))
+    return f" The second half of the trials {what}.", small
 
 
 def _short(study: Study, top: Sequence[TrialView]) -> str | None:

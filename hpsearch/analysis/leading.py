@@ -17,7 +17,7 @@ MARGIN = 1.5
 def lead_figure(figure: Any, study: optuna.Study) -> None:
     """Sets off the best trials in Optuna's Plotly figure of intermediate values."""
     colours = _colours(study)
-    for trace in sorted(figure.data, key=lambda trace: trace.name in colours):
+    for trace in figure.data:
         leads = trace.name in colours
         trace.update(
             line={"color": colours.get(trace.name, GREY), "width": 2.5 if leads else 1},

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.analysis import shown_champion, usage
 from hpsearch.analysis.charts import Chart, charts
-from hpsearch.analysis.endings import endings, near_the_best, training_of
+from hpsearch.analysis.endings import endings, near_the_best, pruned_trials, training_of
 from hpsearch.analysis.evidence import (
     Interval,
     flattery,
@@ -106,13 +106,12 @@ def _page(
         leaderboard=ranking[:TOP],
         names=_names(ranking[:TOP], found),
         counts=_counts(study),
-        pruned=_pruned(study),
+        pruned=pruned_trials(study)[:TOP],
         pictures=list(shown_champion.pictures(study)),
         tests=list(shown_champion.tests(study, intervals)),
         mistakes=mistakes,
         mistakes_picture=mistakes_picture,
         alike=shown_champion.alike(mistakes),
-        weighed=bool(found and found.hyperparameters and found.hyperparameters[0].share is not None),
         champion=study.champion,
         takes=_coded(usage.takes(study)),
         use=usage.code(study),
@@ -128,14 +127,6 @@ def _page(
         values=lambda trial: scores(trial, study.objectives),
         duration=duration,
     )
-
-
-def _pruned(study: Study) -> list[TrialView]:
-    """Returns the pruned trials, the best first by what they had reached."""
-    metric, direction = next(iter(study.objectives.items()))
-    sign = -1.0 if direction == "maximize" else 1.0
-    found = [t for t in study.trials if t.state is TrialState.PRUNED and metric in t.metrics]
-    return sorted(found, key=lambda trial: sign * trial.metrics[metric])[:TOP]
 
 
 def _summary(study: Study) -> str:

@@ -8,11 +8,13 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
+from hpsearch.space import Space
 from hpsearch.trial import TrialState, Value
 from hpsearch.writing import number, score
 
 if TYPE_CHECKING:
     from hpsearch.space import Parameter
+    from hpsearch.study import Study
     from hpsearch.trial_view import TrialView
 
 FEWEST_OF_A_MEDIAN = 3
@@ -21,6 +23,11 @@ FEWEST_OF_POOR = 5
 """Complete trials from which a value is poor if none is above the median: one in 32 by chance."""
 MOST_VALUES = 6
 """Hyperparameters of more are shown by thirds of their trials."""
+
+
+def declared_in(study: Study) -> dict[str, Parameter]:
+    """Returns the hyperparameters that the model declared, by name."""
+    return {p.name: p for p in Space.from_json(study.facts.get("space") or "[]").parameters}
 
 
 def searched(declared: Parameter | None, values: Sequence[Value]) -> str:

@@ -52,11 +52,10 @@ def report(name: str | None, workdir: Path | None, output: Path | None, *, as_js
 
 
 def _table(found: Findings) -> Table:
-    weighed = found.hyperparameters[0].share is not None
-    importance = ["importance"] if weighed else []
+    importance = ["importance"] if found.weighed else []
     table = tables.plain_table("hyperparameter", *importance, "best trial", "the best trials", "what to do")
     for each in found.hyperparameters:
-        share = [f"{each.share:.0%}"] if weighed else []
+        share = [f"{each.share or 0:.0%}"] if found.weighed else []
         cells = (each.name, *share, number(each.best), each.good, each.advice)
         table.add_row(*(Text(cell) for cell in cells))
     return table

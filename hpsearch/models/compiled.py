@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import signature
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import ModelError, fault
@@ -26,13 +28,17 @@ def compiled_with(model: keras.Model) -> dict[str, Any]:
     return config
 
 
-def complete_config(made: Any) -> None:
-    """Has a loss or metric of Keras's put all of its arguments into its config.
+def complete_config(made: Any, arguments: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Has a loss or metric put all of its arguments into its config.
 
     Keras 3.15 leaves out `Huber`'s `delta`, and the `axis` of some: a model that is loaded would measure
     something else than the one that was saved.
+
+    Args:
+        made: Of Keras's, or of any class if its arguments are given.
+        arguments: What it was made with. Default: what Keras's own keep of theirs.
     """
-    arguments = getattr(made, "_fn_kwargs", None)
+    arguments = arguments or getattr(made, "_fn_kwargs", {})
     if not arguments:
         return
     config, known = made.get_config(), signature(type(made)).parameters

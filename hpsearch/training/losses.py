@@ -68,7 +68,7 @@ def make_loss(written: str | Mapping[str, Any], where: str = "loss") -> Any:
                 received=summary(failure),
             )
         ) from failure
-    complete_config(loss)
+    complete_config(loss, arguments)
     return loss
 
 

@@ -1,5 +1,6 @@
 """What is said of trials that ended early, and of those next to the best."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 from hpsearch.analysis.endings import endings, near_the_best
@@ -46,14 +47,16 @@ def test_pruned_trials_are_told_and_that_slow_ones_are_among_them():
 def test_trials_that_no_longer_improved_are_told():
     trials = [trial(0, COMPLETE, 9, 0.9), trial(1, COMPLETE, 4, 0.8), trial(2, COMPLETE, 5, 0.7)]
     assert list(endings(study(trials))) == [
-        "2 of 3 complete trials ended before epoch 9, because they had not improved for 2 epochs "
-        "(`early_stopping`). Where values go up and down, a longer `patience` may find more."
+        "2 of 3 complete trials ended before their last epoch, because they had not improved for 2 "
+        "epochs (`early_stopping`). Where values go up and down, a longer `patience` may find more."
     ]
     trials += [trial(number, COMPLETE, 9, 0.5) for number in range(3, 8)]
     (said,) = endings(study(trials))
     assert said.endswith("(`early_stopping`).")
     assert not list(endings(study(trials, experiment="training: {epochs: 9}")))
     assert not list(endings(study(trials, experiment="")))
+    shorter = [replace(each, params={"epochs": each.epochs}) for each in trials]  # as they were to be
+    assert not list(endings(study(shorter)))
 
 
 def test_a_trial_next_to_the_best_shows_how_much_a_result_may_move():

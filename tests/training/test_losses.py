@@ -130,6 +130,26 @@ def test_one_of_the_users_own():
     del keras.saving.get_custom_objects()["toy>median"]
 
 
+def test_the_arguments_of_ones_own_are_saved_though_its_config_lacks_them(tmp_path):
+    @keras.saving.register_keras_serializable("toy")
+    class Scaled(keras.losses.Loss):
+        def __init__(self, scale=1.0, name="scaled", reduction="sum_over_batch_size"):
+            super().__init__(name=name, reduction=reduction)
+            self.scale = scale
+
+        def call(self, y_true, y_pred):
+            return self.scale * keras.ops.mean(keras.ops.abs(y_true - y_pred), axis=-1)
+
+        def get_config(self):
+            return {"name": self.name, "reduction": self.reduction}
+
+    model = prepared(lambda hp: net("mse"), loss={"name": "toy>Scaled", "scale": 5.0})
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert measured(loaded, X, Y["digit"]) == pytest.approx(measured(model, X, Y["digit"]), rel=1e-6)
+    del keras.saving.get_custom_objects()["toy>Scaled"]
+
+
 SMOOTHED = {
     "a name": "categorical_crossentropy",
     "a function": keras.losses.categorical_crossentropy,
